@@ -1,0 +1,1 @@
+"""Adapters: how the benchmark sees any method."""

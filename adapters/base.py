@@ -1,0 +1,195 @@
+"""The contract between the benchmark and any method: what a method says of itself, and what it can do.
+
+Nothing here needs torch at run time, so listing methods and reading results stay quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The twelve standard leads in the standard order; every array of leads in mibench follows it."""
+
+Normalization = Literal["zscore-lead", "zscore-record", "none"]
+Windows = Literal["whole", "mean-of-windows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a network takes. `adapters.signal.prepare` turns recorded millivolts into exactly this.
+
+    Attributes:
+        leads: names of the leads in the order of the network's channels.
+        sampling_rate: Hz.
+        samples: length of one window at `sampling_rate`.
+        normalization: "zscore-lead" scales every lead by itself, "zscore-record" all observed leads together,
+            "none" leaves millivolts.
+        windows: "whole" takes records of exactly `samples`; "mean-of-windows" cuts `window_count` equally spaced
+            windows out of a longer record and averages what the network says of them.
+        window_count: number of windows under "mean-of-windows".
+        filter: name of a filter of `adapters.filters`, applied to each window before it is normalised.
+    """
+
+    leads: tuple[str, ...] = ("I",)
+    sampling_rate: float = 500.0
+    samples: int = 5000
+    normalization: Normalization = "zscore-lead"
+    windows: Windows = "whole"
+    window_count: int = 1
+    filter: str = "none"
+
+    def __post_init__(self) -> None:
+        unknown = [lead for lead in self.leads if lead not in LEADS]
+        if unknown or not self.leads or len(set(self.leads)) != len(self.leads):
+            raise ValueError(f"leads must be distinct names out of {', '.join(LEADS)}; got {self.leads!r}")
+        if self.sampling_rate <= 0 or self.samples <= 0 or self.window_count < 1:
+            raise ValueError("sampling_rate, samples and window_count must be positive")
+        if self.windows == "whole" and self.window_count != 1:
+            raise ValueError('window_count belongs to windows="mean-of-windows"')
+
+    @property
+    def seconds(self) -> float:
+        """Length of one window in seconds."""
+        return self.samples / self.sampling_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSpec(InputSpec):
+    """What a method says of itself; every field that changes its outputs is part of each cache and result key.
+
+    Attributes:
+        name: the name on the command line and in every record, such as "selfmis".
+        kind: "encoder" (features for a linear probe) or "generator" (lead I to twelve leads).
+        title: the name in tables; `name` when empty.
+        embedding_dim: features per record, None for a generator.
+        version: bumped whenever outputs change.
+        pretraining_data: data sets that the published weights have seen: the honest record of leakage.
+        needs_weights: False for an anchor that has none to load.
+        pretrainable: True when the adapter also satisfies `Pretrainable`.
+        paper, license, published_weights: where the method comes from, and where its published weights live.
+    """
+
+    name: str
+    kind: Literal["encoder", "generator"] = "encoder"
+    title: str = ""
+    embedding_dim: int | None = None
+    version: int = 1
+    pretraining_data: tuple[str, ...] = ()
+    needs_weights: bool = True
+    pretrainable: bool = False
+    paper: str = ""
+    license: str = ""
+    published_weights: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that determine outputs, as JSON-able values: prose about the method is left out."""
+        prose = {"title", "paper", "license", "published_weights", "pretraining_data", "needs_weights", "pretrainable"}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key not in prose
+        }
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What loading a weights file found, for the run's record.
+
+    Attributes:
+        loaded: number of tensors taken from the file.
+        dropped: names in the file that were left out on purpose (a pre-training head, an optimiser's state).
+        notes: sentences worth showing to the user.
+    """
+
+    loaded: int = 0
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A discriminative method: a frozen feature extractor."""
+
+    spec: MethodSpec
+
+    def load(self, weights: Path | None, device: torch.device) -> LoadReport | None:
+        """Build the network on `device`, from a weights file or, for None, from torch's current random state."""
+
+    def embed(self, ecg: Tensor) -> Tensor:
+        """(batch, leads, samples) as `spec` describes -> (batch, embedding_dim), without gradient."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A generative method: lead I in, twelve leads out."""
+
+    spec: MethodSpec
+
+    def load(self, weights: Path | None, device: torch.device) -> LoadReport | None:
+        """Build the network on `device`, from a weights file or, for None, from torch's current random state."""
+
+    def synthesize(self, lead: Tensor) -> Tensor:
+        """(batch, 1, samples) as `spec` describes -> (batch, 12, samples) in mV, in the order of `LEADS`."""
+
+
+@runtime_checkable
+class Pretrainable(Protocol):
+    """A method that mibench can train itself, without labels.
+
+    Attributes:
+        spec: as above.
+        init_parts: names of the parts that can start from a published file (`--init PART=FILE`).
+        views: the inputs that the objective takes, by name; each is prepared by `adapters.signal.prepare`.
+    """
+
+    spec: MethodSpec
+    init_parts: tuple[str, ...]
+    views: Mapping[str, InputSpec]
+
+    def objective(self, init: Mapping[str, Path]) -> nn.Module:
+        """The training module; forward({view: tensor}) -> {"loss": scalar, other scalars for the log}.
+
+        Parameters without `requires_grad` are never touched by the optimiser. `init` maps parts to weights files.
+        """
+
+    def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
+        """What `load` needs of a trained objective, as tensors by name: this becomes the weights file."""
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a method that has none."""
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """How a method is found and set up, before any of its code is imported.
+
+    Attributes:
+        name: as typed on the command line.
+        target: "package.module:Class" or "path/to/file.py:Class".
+        origin: "built in", "entry point of PACKAGE" or "file".
+        title: the name in tables.
+        summary: one line for `mibench methods`.
+        options: values for the adapter's `Options` dataclass; presets already merged.
+        presets: named sets of options.
+        root: package against which a relative target is resolved; empty for anything but our own.
+    """
+
+    EMPTY: ClassVar[Mapping[str, Any]] = {}
+
+    name: str
+    target: str
+    origin: str
+    title: str = ""
+    summary: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    root: str = ""

@@ -1,0 +1,1 @@
+"""Configurations of methods, data, protocols and suites, as YAML."""

@@ -1,0 +1,1 @@
+"""The methods as plain PyTorch: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""The published figures, and boards that are committed."""
