@@ -180,6 +180,7 @@ class MethodCard:
         summary: one line for `mibench methods`.
         options: values for the adapter's `Options` dataclass; presets already merged.
         presets: named sets of options.
+        pretraining: values for the pre-training protocol where the method's own differ from its defaults.
         root: package against which a relative target is resolved; empty for anything but our own.
     """
 
@@ -192,4 +193,5 @@ class MethodCard:
     summary: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pretraining: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""

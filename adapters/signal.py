@@ -1,0 +1,134 @@
+"""From what was recorded to what a method takes: leads, rate, windows, filter, scale, silence. Once, on the device.
+
+The order is fixed: choose leads, resample, cut windows, filter, normalise, then place the leads among silent ones.
+Normalising before the silent leads are added keeps lead I at its own scale; after it, a z-score over twelve leads of
+which eleven are zero would inflate lead I by sqrt(12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .base import InputSpec
+from .errors import MibenchError
+from .filters import FILTERS
+
+FLAT_MILLIVOLT = 1e-5
+"""A lead whose standard deviation is below this is flat: a hundredth of PTB-XL's resolution."""
+
+
+def prepare(millivolt: Tensor, sampling_rate: float, observed: Sequence[str], spec: InputSpec) -> Tensor:
+    """Turn recorded leads into the input of a network.
+
+    Args:
+        millivolt: (batch, len(observed), samples) in mV, at `sampling_rate`, on the device where the network lives.
+        sampling_rate: Hz.
+        observed: names of the recorded leads; leads the network takes beyond these are silent (paper section 3.2).
+        spec: what the network takes.
+
+    Returns:
+        (batch, windows, len(spec.leads), spec.samples) float32; windows is 1 unless the spec cuts several.
+
+    Raises:
+        MibenchError: no lead of the network was observed, or the record is too short or too long for it.
+    """
+    shared = [lead for lead in spec.leads if lead in observed]
+    if not shared:
+        raise MibenchError(
+            f"the method takes lead {', '.join(spec.leads)}, and only {', '.join(observed)} is given: choose --leads"
+        )
+    signal = millivolt[:, [list(observed).index(lead) for lead in shared]].float()
+    signal = resample(signal, sampling_rate, spec.sampling_rate)
+    windows = cut_windows(signal, spec)
+    windows = normalize(_filter(windows, spec), spec.normalization)
+    return place(windows, [spec.leads.index(lead) for lead in shared], len(spec.leads))
+
+
+def resample(signal: Tensor, rate: float, wanted: float) -> Tensor:
+    """Band-limited resampling along the last axis, as `scipy.signal.resample` does it, on the device.
+
+    Args:
+        signal: (..., samples) at `rate` Hz.
+
+    Returns:
+        (..., round(samples * wanted / rate)).
+    """
+    if rate == wanted:
+        return signal
+    before = signal.shape[-1]
+    after = round(before * wanted / rate)
+    spectrum = torch.fft.rfft(signal)
+    shorter = min(before, after)
+    kept = torch.zeros(*signal.shape[:-1], after // 2 + 1, dtype=spectrum.dtype, device=signal.device)
+    kept[..., : shorter // 2 + 1] = spectrum[..., : shorter // 2 + 1]
+    if shorter % 2 == 0 and before != after:
+        # The Nyquist bin of an even length stands for two frequencies: folded when shrinking, shared when growing.
+        kept[..., shorter // 2] *= 2.0 if after < before else 0.5
+    resampled: Tensor = torch.fft.irfft(kept, n=after) * (after / before)
+    return resampled
+
+
+def cut_windows(signal: Tensor, spec: InputSpec) -> Tensor:
+    """(batch, leads, samples) -> (batch, windows, leads, spec.samples), equally spaced from first to last sample.
+
+    Raises:
+        MibenchError: the length is not what the network takes; padding would be invented signal.
+    """
+    length = signal.shape[-1]
+    if spec.windows == "whole":
+        if length != spec.samples:
+            raise MibenchError(
+                f"the method takes records of {spec.seconds:g} s ({spec.samples} at {spec.sampling_rate:g} Hz); "
+                f"these have {length / spec.sampling_rate:g} s: cut them to that length first"
+            )
+        return signal.unsqueeze(1)
+    if length < spec.samples:
+        raise MibenchError(
+            f"the method takes windows of {spec.seconds:g} s; these records have only {length / spec.sampling_rate:g} s"
+        )
+    starts = torch.linspace(0, length - spec.samples, spec.window_count).round().long().tolist()
+    return torch.stack([signal[..., start : start + spec.samples] for start in starts], dim=1)
+
+
+def normalize(signal: Tensor, scope: str) -> Tensor:
+    """Scale (..., leads, samples) to mean 0 and standard deviation 1; what is flat becomes zero, never NaN.
+
+    Args:
+        scope: "zscore-lead" for each lead by itself, "zscore-record" for all given leads together, "none" for mV.
+    """
+    if scope == "none":
+        return signal
+    axes = (-1,) if scope == "zscore-lead" else (-2, -1)
+    centred = signal - signal.mean(dim=axes, keepdim=True)
+    deviation = centred.square().mean(dim=axes, keepdim=True).sqrt()
+    return torch.where(deviation > FLAT_MILLIVOLT, centred / deviation.clamp_min(FLAT_MILLIVOLT), 0.0)
+
+
+def place(signal: Tensor, positions: Sequence[int], leads: int) -> Tensor:
+    """Place the given leads among silent ones, as the paper feeds twelve-lead encoders (section 3.2).
+
+    Args:
+        signal: (..., len(positions), samples), already normalised.
+        positions: channel of each given lead.
+        leads: number of channels of the network.
+
+    Returns:
+        (..., leads, samples), zero everywhere but at `positions`.
+    """
+    if list(positions) == list(range(leads)):
+        return signal
+    placed = signal.new_zeros(*signal.shape[:-2], leads, signal.shape[-1])
+    placed[..., list(positions), :] = signal
+    return placed
+
+
+def _filter(windows: Tensor, spec: InputSpec) -> Tensor:
+    if spec.filter == "none":
+        return windows
+    if spec.filter not in FILTERS:
+        raise MibenchError(f"there is no filter `{spec.filter}`; there is {', '.join(sorted(FILTERS))}")
+    filtered = FILTERS[spec.filter](windows.double().cpu().numpy(), spec.sampling_rate)
+    return torch.from_numpy(filtered.copy()).to(windows.device, torch.float32)
