@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from mibench.benchmark.cli import main
 from mibench.benchmark.data import catalog
 from mibench.benchmark.data.dataset import Dataset

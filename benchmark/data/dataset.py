@@ -1,0 +1,179 @@
+"""A data set as the protocols see it: signals, patients, folds and labels, whole and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...adapters.errors import MibenchError
+from ..ecg import MI_STATEMENTS, TEST_FOLD, TRAIN_FOLDS, VALIDATION_FOLD
+from ..files import atomic_path, sha256_json, write_json
+from .store import SignalStore
+
+SCHEMA = 1
+DESCRIPTION = "dataset.json"
+COHORT = "records.parquet"
+STORE = "store"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Row i of every array is row i of the store.
+
+    Attributes:
+        name: as registered, such as "ptb-xl".
+        release: which release, or which subset.
+        notice: what every number from it must say ("demo data: not a result"), or None.
+        complete: False for a subset of a release.
+        source: the folder it was read from.
+        store: the signals.
+        records, patients: (N,) identifiers.
+        folds: (N,) 1 to 10.
+        statements: names of the label columns.
+        labels: (N, statements) of 0 and 1.
+        manifest: sha256 over signals, patients, folds and labels: what identifies the data in every key.
+    """
+
+    name: str
+    release: str
+    notice: str | None
+    complete: bool
+    source: str
+    store: SignalStore
+    records: npt.NDArray[np.str_]
+    patients: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.int8]
+    statements: tuple[str, ...]
+    labels: npt.NDArray[np.uint8]
+    manifest: str
+
+    @property
+    def is_demo(self) -> bool:
+        """True for synthetic data, of which no number is a result."""
+        return self.notice is not None
+
+    def rows(self, folds: Sequence[int], *, labelled: bool = True) -> npt.NDArray[np.int64]:
+        """Rows of the given folds; `labelled` leaves out records without any diagnostic statement."""
+        chosen = np.isin(self.folds, folds)
+        if labelled:
+            chosen &= self.labels.any(axis=1)
+        return np.flatnonzero(chosen)
+
+    def split(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Labelled rows for training (folds 1-8), validation (9) and test (10).
+
+        Raises:
+            MibenchError: one of them is empty.
+        """
+        parts = {
+            "train": self.rows(TRAIN_FOLDS),
+            "validation": self.rows([VALIDATION_FOLD]),
+            "test": self.rows([TEST_FOLD]),
+        }
+        empty = [name for name, rows in parts.items() if not len(rows)]
+        if empty:
+            raise MibenchError(f"{self.name} has no {', '.join(empty)} records: linear probing needs folds 1 to 10")
+        return parts
+
+    def mi_columns(self) -> list[int]:
+        """The label columns of the nine MI statements, in the order of `MI_STATEMENTS`."""
+        return [self.statements.index(name) for name in MI_STATEMENTS]
+
+    def positives(self) -> pd.DataFrame:
+        """Positives of each MI statement in training, validation and test folds; then the records of each."""
+        parts = {"train 1-8": TRAIN_FOLDS, "validation 9": (VALIDATION_FOLD,), "test 10": (TEST_FOLD,)}
+        columns = {}
+        for title, folds in parts.items():
+            everyone = self.rows(folds, labelled=False)
+            counts = self.labels[everyone][:, self.mi_columns()].sum(axis=0).astype(int).tolist()
+            columns[title] = [*counts, len(everyone), len(self.rows(folds))]
+        return pd.DataFrame(columns, index=pd.Index([*MI_STATEMENTS, "records", "with a diagnostic statement"]))
+
+
+def save_dataset(
+    folder: Path,
+    store: SignalStore,
+    *,
+    name: str,
+    release: str,
+    notice: str | None,
+    complete: bool,
+    source: str,
+    folds: npt.NDArray[np.int8],
+    statements: Sequence[str],
+    labels: npt.NDArray[np.uint8],
+) -> Dataset:
+    """Write the cohort beside its store; the description comes last, so a folder that has one is whole.
+
+    `folds` and `labels` are in the order of the store.
+    """
+    cohort = pd.DataFrame({"record": store.records, "patient": store.index["patient"].to_numpy(), "fold": folds})
+    cohort["labels"] = [row.tolist() for row in labels]
+    with atomic_path(folder / COHORT) as temporary:
+        cohort.to_parquet(temporary)
+    description = {
+        "schema": SCHEMA,
+        "name": name,
+        "release": release,
+        "notice": notice,
+        "complete": complete,
+        "source": source,
+        "sampling_rate": store.sampling_rate,
+        "statements": list(statements),
+        "manifest": _manifest(store.manifest, cohort, statements),
+        "store_manifest": store.manifest,
+    }
+    write_json(folder / DESCRIPTION, description)
+    return load_dataset(folder)
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Open what `save_dataset` wrote.
+
+    Raises:
+        MibenchError: the folder is incomplete, of another version, or does not fit its store.
+    """
+    again = f"run `mibench data add` again for {folder.name}"
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        cohort = pd.read_parquet(folder / COHORT)
+    except (OSError, ValueError) as problem:
+        raise MibenchError(f"{folder} is not a complete data set ({problem}): {again}") from problem
+    if description.get("schema") != SCHEMA:
+        raise MibenchError(f"{folder} was written by another version of mibench: {again}")
+    store = SignalStore.open(folder / STORE)
+    if store.manifest != description["store_manifest"] or store.records.tolist() != cohort["record"].tolist():
+        raise MibenchError(f"{folder}: the signals are not those that the labels were read for: {again}")
+    return Dataset(
+        name=description["name"],
+        release=description["release"],
+        notice=description["notice"],
+        complete=description["complete"],
+        source=description["source"],
+        store=store,
+        records=store.records,
+        patients=np.array(cohort["patient"].astype(str).tolist(), dtype=np.str_),
+        folds=cohort["fold"].to_numpy(dtype=np.int8),
+        statements=tuple(description["statements"]),
+        labels=np.array(cohort["labels"].tolist(), dtype=np.uint8).reshape(len(cohort), -1),
+        manifest=description["manifest"],
+    )
+
+
+def _manifest(signals: str, cohort: pd.DataFrame, statements: Sequence[str]) -> str:
+    return sha256_json(
+        {
+            "signals": signals,
+            "records": cohort["record"].tolist(),
+            "patients": [str(patient) for patient in cohort["patient"]],
+            "folds": [int(fold) for fold in cohort["fold"]],
+            "labels": [row if isinstance(row, list) else list(map(int, row)) for row in cohort["labels"]],
+            "statements": list(statements),
+        }
+    )
