@@ -47,7 +47,10 @@ def _areas(scores: NDArray[Any], positive: NDArray[np.bool_]) -> NDArray[np.floa
     found = np.take_along_axis(positive, order, axis=-1)
     positives = positive.sum(-1, dtype=np.float64)
     negatives = positive.shape[-1] - positives
-    rank_sum = np.where(found, _mid_ranks(ranked), 0.0).sum(-1)
+    rank_sum = found @ np.arange(1.0, positive.shape[-1] + 1)
+    # Few statements have tied scores, and only they need more than the places in the order.
+    tied = (ranked[:, 1:] == ranked[:, :-1]).any(-1)
+    rank_sum[tied] = np.where(found[tied], _mid_ranks(ranked[tied]), 0.0).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         areas = (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
     undefined = (positives * negatives == 0) | np.isnan(ranked[:, -1:]).any(-1)  # NaN sorts last

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mibench.benchmark.metrics import auc, macro
 from sklearn.metrics import roc_auc_score
+
+from mibench.benchmark.metrics import auc, macro
 
 
 def pairwise(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import norm
+
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark.ecg import FREQUENT_MI_STATEMENTS, MI_STATEMENTS
 from mibench.benchmark.metrics import auc
@@ -18,7 +20,6 @@ from mibench.benchmark.stats import (
     resampled_aucs,
     summarize,
 )
-from scipy.stats import norm
 
 TEST_POSITIVES = (29, 35, 236, 48, 268, 5, 3, 20, 2)
 RECORDS = 2163

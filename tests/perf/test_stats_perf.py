@@ -7,9 +7,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
+
 from mibench.benchmark.metrics import auc
 from mibench.benchmark.stats import resample_weights, summarize
-from sklearn.metrics import roc_auc_score
 
 pytestmark = pytest.mark.perf
 

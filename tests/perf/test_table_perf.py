@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mibench.benchmark import results
 from mibench.benchmark.ecg import MI_STATEMENTS
 from mibench.benchmark.stats import summarize
