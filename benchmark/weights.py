@@ -1,0 +1,177 @@
+"""Which weights a run uses: published, pre-trained here, or random; and how one choice is told from another."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..adapters.base import Encoder, Generator, LoadReport, MethodSpec
+from ..adapters.errors import MibenchError
+from .data.catalog import DEMO
+from .files import sha256_file, write_json
+from .home import home
+from .seeds import derive
+
+Source = Literal["published", "pretrained", "random", "none"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One choice of weights.
+
+    Attributes:
+        source: "published" (a file that was imported), "pretrained" (made by `mibench pretrain`), "random", or "none"
+            for an anchor without weights.
+        name: the file's name, or what stands in tables.
+        path, sha256: of the file.
+        seed: of random weights.
+        pretraining: key, data and settings of the pre-training, when it was ours.
+    """
+
+    source: Source
+    name: str = ""
+    path: Path | None = None
+    sha256: str | None = None
+    seed: int | None = None
+    pretraining: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the network: part of every key; a file is its content, whatever it is called."""
+        return {"sha256": self.sha256, "random_seed": self.seed}
+
+    def load(self, adapter: Encoder | Generator, device: torch.device) -> LoadReport:
+        """Build the adapter's network with these weights.
+
+        Random weights come from torch's generator, seeded by the method's name, so that they are the same each time.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed or 0, "weights", adapter.spec.name))
+            return adapter.load(self.path, device) or LoadReport()
+
+
+def resolve(choice: str, spec: MethodSpec, data: str) -> Weights | None:
+    """What `--weights` means for a method.
+
+    Args:
+        choice: "auto", "random", "random:SEED", "published", "pretrained", or the path of a file.
+        spec: of the method.
+        data: name of the data set the run is on: pre-training on the demo heart only ever serves the demo heart.
+
+    Returns:
+        The weights; None when "auto" or "pretrained" finds nothing.
+
+    Raises:
+        MibenchError: no such file, or nothing of that kind.
+    """
+    if not spec.needs_weights:
+        return Weights("none", "none")
+    if matched := re.fullmatch(r"random(?::(\d+))?", choice):
+        seed = int(matched.group(1) or 0)
+        return Weights("random", f"random:{seed}" if seed else "random", seed=seed)
+    if choice == "auto":
+        return _published(spec) or _newest_pretrained(spec, data)
+    if choice == "published":
+        published = _published(spec)
+        if published is None:
+            raise MibenchError(
+                f"no published weights of {spec.name} are registered: mibench weights add {spec.name} FILE"
+            )
+        return published
+    if choice == "pretrained":
+        return _newest_pretrained(spec, data)
+    path = Path(choice).expanduser()
+    if not path.is_file():
+        raise MibenchError(
+            f"--weights {choice}: there is no such file; give a file, or auto, published, pretrained or random"
+        )
+    return _from_file(path)
+
+
+def how_to_get(spec: MethodSpec, data: str) -> str:
+    """The three commands that help when a method has no weights."""
+    lines = [f"no weights of {spec.name} are at hand. One of these helps:"]
+    where = f"   # {spec.published_weights}" if spec.published_weights else ""
+    lines.append(f"  mibench run --method {spec.name} --data {data} --weights FILE{where}")
+    if spec.pretrainable:
+        lines.append(f"  mibench pretrain --method {spec.name} --data {data}")
+    else:
+        lines.append(f"  mibench weights add {spec.name} FILE   # once; then --weights auto finds it")
+    lines.append(f"  mibench run --method {spec.name} --data {data} --weights random   # the anchor")
+    return "\n".join(lines)
+
+
+def register(spec: MethodSpec, path: Path) -> Weights:
+    """Remember where the published weights of a method are; they are told by their sha256 from then on."""
+    path = path.expanduser().resolve()
+    weights = _from_file(path)
+    write_json(_register_file(spec), {"path": str(path), "sha256": weights.sha256})
+    return weights
+
+
+def registered() -> dict[str, dict[str, str]]:
+    """Registered published files by method."""
+    folder = home() / "weights"
+    return (
+        {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))} if folder.is_dir() else {}
+    )
+
+
+def pretrained_folder(method: str) -> Path:
+    """Where the pre-trainings of a method live, one folder each."""
+    return home() / "pretrained" / "".join(c if c.isalnum() or c in "-_" else "_" for c in method)
+
+
+def pretrainings(method: str) -> list[dict[str, Any]]:
+    """Finished pre-trainings of a method, oldest first, as described in their `finished.json`."""
+    found = []
+    for file in pretrained_folder(method).glob("*/finished.json"):
+        try:
+            entry = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found.append({**entry, "path": file.parent / "weights.safetensors"})
+    return sorted(found, key=lambda entry: str(entry["created"]))
+
+
+def _published(spec: MethodSpec) -> Weights | None:
+    file = _register_file(spec)
+    if not file.is_file():
+        return None
+    entry = json.loads(file.read_text(encoding="utf-8"))
+    path = Path(entry["path"])
+    if not path.is_file() or sha256_file(path) != entry["sha256"]:
+        raise MibenchError(
+            f"the registered weights of {spec.name}, {path}, are gone or changed: mibench weights add {spec.name} FILE"
+        )
+    return Weights("published", path.name, path, entry["sha256"])
+
+
+def _newest_pretrained(spec: MethodSpec, data: str) -> Weights | None:
+    fitting = [entry for entry in pretrainings(spec.name) if (entry["data"]["name"] == DEMO) == (data == DEMO)]
+    return _pretrained(fitting[-1]) if fitting else None
+
+
+def _from_file(path: Path) -> Weights:
+    digest = sha256_file(path)
+    # A file that `mibench pretrain` wrote stays what it is when it is named by its path.
+    beside = path.parent / "finished.json"
+    if beside.is_file():
+        entry = json.loads(beside.read_text(encoding="utf-8"))
+        if entry.get("sha256") == digest:
+            return _pretrained({**entry, "path": path})
+    return Weights("published", path.name, path, digest)
+
+
+def _pretrained(entry: Mapping[str, Any]) -> Weights:
+    about = {name: entry[name] for name in ("key", "data", "settings", "init")}
+    return Weights("pretrained", f"pretrained {entry['key'][:8]}", entry["path"], entry["sha256"], pretraining=about)
+
+
+def _register_file(spec: MethodSpec) -> Path:
+    return home() / "weights" / f"{spec.name}.json"
