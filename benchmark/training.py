@@ -1,0 +1,259 @@
+"""The training loop: what is trained, in which order, and how it survives a kill.
+
+The order of records and every random draw are functions of (seed, epoch, step), so that a run that was killed and
+started again ends with the same weights, bit for bit on one CPU.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ..adapters.base import LEADS, InputSpec, Pretrainable
+from ..adapters.errors import MibenchError
+from ..adapters.signal import prepare
+from .ecg import TRAIN_FOLDS, VALIDATION_FOLD
+from .files import atomic_path
+from .protocols.request import Request
+from .seeds import derive
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The paper's Table 7: AdamW, cosine per step down to zero without warm-up, gradients clipped by norm."""
+
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip: float = 1.0
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    drop_last: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError("epochs must be at least 1 and batch_size at least 2")
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When a checkpoint is written: after so many seconds, or after so many steps."""
+
+    seconds: float = 300.0
+    steps: int | None = None
+
+
+def learning_rate(settings: Settings, step: int, total: int) -> float:
+    """Cosine from the peak at step 0 down to zero at `total`."""
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def step_rows(rows: npt.NDArray[np.int64], settings: Settings, seed: int, step: int) -> npt.NDArray[np.int64]:
+    """The records of one step: a function of its number alone, so that a resumed run sees what it would have seen."""
+    per_epoch = steps_per_epoch(len(rows), settings)
+    epoch, within = divmod(step, per_epoch)
+    order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(rows))
+    # Sorted within the batch: the loss does not mind, and the disk is read in one direction.
+    return np.sort(rows[order[within * settings.batch_size : (within + 1) * settings.batch_size]])
+
+
+def steps_per_epoch(records: int, settings: Settings) -> int:
+    """Number of optimiser steps in an epoch."""
+    full, rest = divmod(records, settings.batch_size)
+    return full if settings.drop_last or rest < 2 else full + 1
+
+
+class Training:
+    """One pre-training: its state is the network, the optimiser, the step and the losses so far."""
+
+    def __init__(
+        self,
+        request: Request,
+        method: Pretrainable,
+        settings: Settings,
+        init: Mapping[str, Path],
+        seed: int,
+        folder: Path,
+        saving: Saving,
+    ) -> None:
+        self.request, self.method, self.settings = request, method, settings
+        self.init, self.seed, self.folder, self.saving = init, seed, folder, saving
+        self.rows = request.data.rows(TRAIN_FOLDS, labelled=False)
+        self.validation = request.data.rows([VALIDATION_FOLD], labelled=False)
+        self.per_epoch = steps_per_epoch(len(self.rows), settings)
+        if self.per_epoch == 0:
+            raise MibenchError(
+                f"{request.data.name} has {len(self.rows)} records in folds 1-8, fewer than one batch of "
+                f"{settings.batch_size}: choose a smaller one with --batch-size"
+            )
+        self.total = settings.epochs * self.per_epoch
+        self.leads = tuple(lead for lead in LEADS if any(lead in view.leads for view in method.views.values()))
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[dict[str, float]] = []
+        device = request.batching.device
+        self.fabric = Fabric(
+            accelerator="cuda" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision=settings.precision,  # type: ignore[arg-type]
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "weights", method.spec.name))
+            module = method.objective(init)
+        self.module, self.optimizer = self.fabric.setup(module, _optimizer(module, settings))
+
+    @property
+    def network(self) -> nn.Module:
+        """The method's own objective, without what the engine wraps around it."""
+        inner: nn.Module = self.module.module
+        return inner
+
+    def run(self) -> None:
+        """Train to the last step, from the last checkpoint when there is one."""
+        self._resume()
+        bar = self.request.steps(f"pre-training {self.request.method}", self.total)
+        started, saved_at, saved_step = time.monotonic(), time.monotonic(), self.step
+        before = self.seconds
+        while self.step < self.total:
+            self._train_step()
+            self.seconds = before + time.monotonic() - started
+            bar(self.step)
+            if self.step % self.per_epoch == 0:
+                self._end_epoch()
+            due = time.monotonic() - saved_at >= self.saving.seconds
+            due |= self.saving.steps is not None and self.step - saved_step >= self.saving.steps
+            # The last step needs none: the weights are written whole a moment later.
+            if due and self.step < self.total:
+                self._save()
+                saved_at, saved_step = time.monotonic(), self.step
+
+    def _train_step(self) -> None:
+        self.module.train()
+        rows = step_rows(self.rows, self.settings, self.seed, self.step)
+        torch.manual_seed(derive(self.seed, "step", self.step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self.step, self.total)
+        parts = self.module(self._batch(rows))
+        loss = parts["loss"]
+        if not torch.isfinite(loss):
+            records = ", ".join(self.request.data.records[rows].tolist())
+            raise MibenchError(
+                f"pre-training {self.request.method}: the loss is {float(loss.detach())} at step {self.step}; "
+                f"the batch holds records {records}. The last checkpoint is kept; "
+                f"lower the rate with --set protocol.learning_rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        logged = {name: float(value.detach()) for name, value in parts.items()}
+        self.losses.append({"step": float(self.step), **logged})
+        self.step += 1
+
+    def _batch(self, rows: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        """Every view of the records, prepared on the device; leads that no view takes are never read."""
+        store = self.request.data.store
+        millivolt = torch.from_numpy(store.read(rows, self.leads)).to(self.request.batching.device, non_blocking=True)
+        return {
+            name: _single_window(prepare(millivolt, store.sampling_rate, self.leads, view), name, view)
+            for name, view in self.method.views.items()
+        }
+
+    def _end_epoch(self) -> None:
+        epoch = self.step // self.per_epoch
+        train = float(np.mean([entry["loss"] for entry in self.losses[-self.per_epoch :]]))
+        text = f"epoch {epoch}/{self.settings.epochs}: training loss {train:.4f}"
+        validation = self._validate()
+        if validation is not None:
+            self.losses[-1]["validation_loss"] = validation
+            text += f", validation loss {validation:.4f}"
+        self.request.say(self.request.numbered(text))
+
+    def _validate(self) -> float | None:
+        """Mean loss over full batches of fold 9, in record order; None when it has less than one batch."""
+        size = min(self.settings.batch_size, len(self.validation))
+        if size < 2:
+            return None
+        self.module.eval()
+        torch.manual_seed(derive(self.seed, "validation"))
+        with torch.no_grad():
+            losses = [
+                float(self.module(self._batch(self.validation[start : start + size]))["loss"])
+                for start in range(0, len(self.validation) - size + 1, size)
+            ]
+        return float(np.mean(losses))
+
+    def _save(self) -> None:
+        state = {
+            "module": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+        }
+        with atomic_path(self.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self) -> None:
+        file = self.folder / CHECKPOINT
+        if self.request.force or not file.is_file():
+            return
+        try:
+            state = torch.load(file, map_location=self.request.batching.device, weights_only=True)
+            self.network.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        except Exception as problem:
+            raise MibenchError(
+                f"{file} cannot be read ({problem}): remove it to start this pre-training again"
+            ) from problem
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.request.say(f"resuming the pre-training of {self.request.method} at step {self.step} of {self.total}")
+
+
+def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
+    """AdamW over what learns; a learned temperature or bias is a single number and has no reason to be small."""
+    learning = [value for value in module.parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for value in learning if value.ndim], "weight_decay": settings.weight_decay},
+        {"params": [value for value in learning if not value.ndim], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.eps,
+    )
+
+
+def _single_window(windows: Tensor, name: str, view: InputSpec) -> Tensor:
+    if windows.shape[1] != 1:
+        raise MibenchError(f"the view `{name}` of a pre-training takes one window, not {view.window_count}")
+    return windows[:, 0]
+
+
+def losses_as_csv(losses: list[dict[str, float]]) -> str:
+    """A line per step; the validation loss stands in the last line of each epoch."""
+    columns = list(dict.fromkeys(name for entry in losses for name in entry))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**entry, "step": int(entry["step"])} for entry in losses)
+    return text.getvalue()
