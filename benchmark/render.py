@@ -125,20 +125,39 @@ def _markdown(board: Board) -> str:
 
 
 def _text(board: Board) -> str:
+    """For a terminal: one decimal, intervals below the figures, weights below the method's name."""
     from tabulate import tabulate
 
-    def cell(cell: _Cell, kind: str) -> str:
-        text = " ".join(cell.text.split()) + (f" [{cell.mark}]" if cell.mark else "")
-        if board.row_notice and text == board.row_notice:
-            return f"{text}\n{text}"  # the intervals' line prints numbers too
-        indented = f"  {text}" if kind == "paper" and text == "paper" else text
-        return f"{indented}\n{cell.interval[0]}-{cell.interval[1]}" if cell.interval else indented
+    spread = any(row.spread is not None for row in board.rows)
+    header = ["#", "Method\nweights"]
+    header += [f"{name}\n({board.positives[name]})" if name in board.positives else name for name in COLUMNS]
+    header += ["Seed SD\n(n)"] * spread + [""] * bool(board.row_notice)
+    body: list[list[str]] = []
+    notes = [row.note for row in board.rows if row.note]
+    for row in board.rows:
+        mark = f" [{notes.index(row.note) + 1}]" if row.note else ""
+        title = f"{row.title} ({row.variant})" if row.variant else row.title
+        ratio = "" if row.ratio in (None, 1.0) else f", {100 * (row.ratio or 0):g} % of training"
+        cells = ["--" if row.rank is None else str(row.rank), f"{title}{mark}\n  {row.weights}{ratio}"]
+        cells += [_text_auc(row.values[name]) for name in COLUMNS]
+        cells += [("--" if row.spread is None else f"{100 * row.spread:.2f}") + f"\n({len(row.seeds)})"] * spread
+        # The intervals' line prints numbers too.
+        cells += [f"{board.row_notice}\n{board.row_notice}"] * bool(board.row_notice)
+        body.append([" ".join(cells[0].split()), *cells[1:]])
+        if row.paper:
+            body.append(["", "  paper", *(f"{row.paper.values[name]:.2f}" for name in COLUMNS), *[""] * spread])
+    alignment = ["right", "left", *["right"] * (len(COLUMNS) + spread), *["left"] * bool(board.row_notice)]
+    table = tabulate(body, header, "simple", disable_numparse=True, colalign=alignment, preserve_whitespace=True)
+    below = [*(f"[{i}] {note}" for i, note in enumerate(notes, 1)), *board.footer]
+    return "\n".join([board.caption, "", table, "", *below, ""])
 
-    grid = _grid(board)
-    header = [name.replace(" (", "\n(") for name in grid.header]
-    body = [[cell(entry, line.kind) for entry in line.cells] for line in grid.lines]
-    table = tabulate(body, header, "simple", disable_numparse=True, colalign=_alignment(grid), preserve_whitespace=True)
-    return "\n".join([board.caption, "", table, "", *_below(board, grid), ""])
+
+def _text_auc(value: Value) -> str:
+    if value.auc is None:
+        return "--"
+    if value.low is None or value.high is None:
+        return f"{100 * value.auc:.1f}"
+    return f"{100 * value.auc:.1f}\n{100 * value.low:.0f}-{100 * value.high:.0f}"
 
 
 def _alignment(grid: _Grid) -> list[str]:

@@ -39,7 +39,7 @@ def command(form: str, data: str | None, out: Path | None, results: Path | None)
     for sentence in unreadable:
         click.echo(f"Warning: {sentence}", err=True)
     boards = tables.leaderboards(found, tables.load_paper(), data=data, folder=folder)
-    text = tables.render_all(boards, form)
+    text = tables.render_all(boards, form).rstrip()
     if out is None:
         click.echo(text)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+
 from mibench.benchmark.ecg import FREQUENT_MI_STATEMENTS, MI_STATEMENTS
 from mibench.benchmark.results import run_key
 from mibench.benchmark.stats import hanley_mcneil_interval

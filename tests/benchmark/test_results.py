@@ -17,6 +17,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+
+from mibench.adapters import atomic
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import files, results
 
@@ -326,7 +328,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files.os, "replace", refuse)
+    monkeypatch.setattr(atomic.os, "replace", refuse)
     for attempt in (
         lambda: results.write(tmp_path, make_record(), SCORES),
         lambda: results.write_failure(tmp_path, make_record(), "failed"),

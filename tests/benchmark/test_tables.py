@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import results, tables
 from mibench.benchmark.board import COLUMNS

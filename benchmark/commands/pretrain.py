@@ -1,0 +1,66 @@
+"""`mibench pretrain`: train a method without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import data_option, device_option, force_option, preset_option, results_option, set_option
+
+
+@click.command("pretrain")
+@click.option("--method", required=True, metavar="NAME", help="Name, or file.py:Class")
+@data_option
+@click.option("--epochs", type=click.IntRange(1), help="Passes over folds 1-8  [default: 20, on demo 2]")
+@click.option("--batch-size", type=click.IntRange(2), help="Records per step  [default: 128, on demo 32]")
+@click.option("--init", multiple=True, metavar="PART=FILE", help="Start a part of the method from published weights")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="What a kill can cost at most")
+@click.option("--checkpoint-steps", type=click.IntRange(1), help="Also save after so many steps")
+@preset_option
+@set_option
+@device_option
+@results_option
+@force_option
+def command(
+    method: str,
+    data: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    init: tuple[str, ...],
+    seed: int,
+    checkpoint_minutes: float,
+    checkpoint_steps: int | None,
+    preset: str | None,
+    sets: tuple[str, ...],
+    device: str,
+    results: Path | None,
+    force: bool,
+) -> None:
+    """Pre-train a method on folds 1-8, without labels. A killed run goes on and ends with the same weights.
+
+    \b
+    mibench pretrain --method selfmis --data ptb-xl
+    mibench pretrain --method selfmis --data ptb-xl --epochs 3 --batch-size 64
+    mibench pretrain --method selfmis --init single_lead=1_lead_ECGFounder.pth --init twelve_lead=12_lead_ECGFounder.pth
+    mibench pretrain --method selfmis --preset lab_precedent --set protocol.learning_rate=5e-5
+    """
+    from ..home import results_folder
+    from ..runner import PretrainChoices, pretrain_and_show
+
+    choices = PretrainChoices(
+        data=data,
+        epochs=epochs,
+        batch_size=batch_size,
+        init=init,
+        seed=seed,
+        checkpoint_seconds=60 * checkpoint_minutes,
+        checkpoint_steps=checkpoint_steps,
+        preset=preset,
+        sets=sets,
+        device=device,
+        results=results_folder(results),
+        force=force,
+    )
+    click.echo(pretrain_and_show(method, choices, say=lambda text: click.echo(text, err=True)))

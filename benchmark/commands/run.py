@@ -1,0 +1,81 @@
+"""`mibench run`: measure methods on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import (
+    ManyValues,
+    data_option,
+    device_option,
+    force_option,
+    leads_option,
+    preset_option,
+    results_option,
+    set_option,
+    weights_option,
+)
+
+
+@click.command("run", cls=ManyValues)
+@click.option("--method", "methods", multiple=True, required=True, metavar="NAME ...", help="Name, or file.py:Class")
+@data_option
+@weights_option
+@click.option(
+    "--ratio", "ratios", multiple=True, type=float, default=(100.0,), metavar="PERCENT ...", show_default=True
+)
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of probe seeds")
+@leads_option("Leads that were recorded, or `all`  [default: I]")
+@preset_option
+@set_option
+@device_option
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Records per forward pass")
+@click.option("--companions/--no-companions", default=None, help="Also run the anchors to rank by  [default: on demo]")
+@results_option
+@force_option
+def command(
+    methods: tuple[str, ...],
+    data: str | None,
+    weights: str,
+    ratios: tuple[float, ...],
+    seeds: int,
+    leads: tuple[str, ...],
+    preset: str | None,
+    sets: tuple[str, ...],
+    device: str,
+    batch_size: int,
+    companions: bool | None,
+    results: Path | None,
+    force: bool,
+) -> None:
+    """Measure methods: encode every record once, train linear probes, keep scores and intervals.
+
+    \b
+    mibench run --method selfmis                                       # the demo heart; pre-trains first
+    mibench run --method ecgfounder --weights 1_lead_ECGFounder.pth
+    mibench run --method selfmis --data ptb-xl --seeds 5 --ratio 25 50 100
+    mibench run --method ecgfounder-12lead --weights random --leads all
+    mibench run --method ./my_adapter.py:MyNet                         # a plug-in, no fork
+
+    What is done already is not done again; a killed command goes on where it stopped.
+    """
+    from ..home import results_folder
+    from ..runner import RunChoices, run_and_show
+
+    choices = RunChoices(
+        data=data,
+        weights=weights,
+        ratios=tuple(ratios),
+        seeds=seeds,
+        leads=leads,
+        preset=preset,
+        sets=sets,
+        device=device,
+        batch_size=batch_size,
+        companions=companions,
+        results=results_folder(results),
+        force=force,
+    )
+    click.echo(run_and_show(methods, choices, say=lambda text: click.echo(text, err=True)))

@@ -1,0 +1,234 @@
+"""What `mibench run` and `mibench pretrain` do: from names to adapters, weights, protocols, and a board to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..adapters import registry
+from ..adapters.base import LEADS, Encoder, Generator, MethodCard
+from ..adapters.errors import MibenchError
+from . import config, results, weights
+from .data.catalog import open_dataset
+from .data.dataset import Dataset
+from .embed import Batching
+from .progress import steps
+from .protocols import linear_probe, pretrain
+from .protocols.request import Request
+from .tables import leaderboards, load_paper, render_all
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunChoices:
+    """The options of `mibench run`; ratios in percent, seeds a number of them."""
+
+    data: str | None = None
+    weights: str = "auto"
+    ratios: tuple[float, ...] = (100.0,)
+    seeds: int = 1
+    leads: tuple[str, ...] = ()
+    preset: str | None = None
+    sets: tuple[str, ...] = ()
+    device: str = "auto"
+    batch_size: int = 64
+    companions: bool | None = None
+    results: Path = Path("results")
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class PretrainChoices:
+    """The options of `mibench pretrain`."""
+
+    data: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    init: tuple[str, ...] = ()
+    seed: int = 0
+    checkpoint_seconds: float = 300.0
+    checkpoint_steps: int | None = None
+    preset: str | None = None
+    sets: tuple[str, ...] = ()
+    device: str = "auto"
+    results: Path = Path("results")
+    force: bool = False
+
+
+def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
+    """Run the methods, and the anchors to rank them by; the board of what ran, as text.
+
+    Raises:
+        MibenchError: anything a user can put right.
+    """
+    ratios = _ratios(choices.ratios)
+    cards = [registry.find(name) for name in methods]
+    data = _open(choices.data, say)
+    paths: list[Path] = []
+    for card in cards:
+        paths += _run_one(card, choices.weights, choices, ratios, data, say)
+    wanted = data.is_demo if choices.companions is None else choices.companions
+    if wanted:
+        plain = replace(choices, preset=None, sets=tuple(text for text in choices.sets if text.startswith("protocol.")))
+        for name, source in _companions(methods, choices, data):
+            paths += _run_one(registry.find(name), source, plain, ratios, data, say)
+    records = [results.read(path) for path in dict.fromkeys(paths)]
+    return render_all(leaderboards(records, load_paper()), "text").rstrip()
+
+
+def pretrain_and_show(method: str, choices: PretrainChoices, say: Say) -> str:
+    """Pre-train a method; what came of it, as text."""
+    card = registry.find(method)
+    data = _open(choices.data, say)
+    folder = _pretrain(card, choices, data, say)
+    return f"weights: {folder / pretrain.WEIGHTS}\nlosses:  {folder / pretrain.LOSSES}"
+
+
+def make(
+    name: str, preset: str | None = None, sets: Mapping[str, Any] = MethodCard.EMPTY
+) -> tuple[MethodCard, Encoder | Generator]:
+    """A method's card with its options resolved, and its adapter."""
+    card = registry.resolve_options(registry.find(name), preset, sets)
+    return card, registry.create(card)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU when there is one.
+
+    Raises:
+        MibenchError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise MibenchError(f"--device {name}: not available here; try cpu, or see `mibench doctor`") from problem
+    return device
+
+
+def choose_leads(leads: Sequence[str]) -> tuple[str, ...]:
+    """Leads by name in any case, or `all`; commas count as spaces.
+
+    Raises:
+        MibenchError: an unknown lead.
+    """
+    names = [name for text in leads for name in text.replace(",", " ").split()]
+    if [name.lower() for name in names] == ["all"]:
+        return LEADS
+    known = {lead.lower(): lead for lead in LEADS}
+    unknown = [name for name in names if name.lower() not in known]
+    if unknown:
+        raise MibenchError(f"--leads: there is no lead {', '.join(unknown)}; there is {', '.join(LEADS)}, or all")
+    return tuple(sorted({known[name.lower()] for name in names}, key=LEADS.index))
+
+
+def _open(choice: str | None, say: Say) -> Dataset:
+    data = open_dataset(choice, steps)
+    if data.is_demo:
+        say(
+            f"{data.notice}. This is the demo heart: {len(data.records)} synthetic records.\n"
+            f"For real data: mibench data add ptb-xl /path/to/ptb-xl"
+        )
+    else:
+        say(f"{data.name}: {data.release}" + (f", {len(data.records):,} records" if data.complete else ""))
+    return data
+
+
+def _run_one(
+    card: MethodCard, source: str, choices: RunChoices, ratios: Sequence[float], data: Dataset, say: Say
+) -> list[Path]:
+    sets = config.parse_sets(choices.sets)
+    card = registry.resolve_options(card, choices.preset, sets["method"])
+    adapter = registry.create(card)
+    if adapter.spec.kind != "encoder":
+        raise MibenchError(f"{card.name} is a generator, and this version of mibench has only the linear probe")
+    leads = {"observed_leads": list(choose_leads(choices.leads))} if choices.leads else {}
+    settings, version = config.protocol(
+        linear_probe.NAME, linear_probe.Settings, leads, sets["protocol"], data=data.name
+    )
+    request = _request(card, adapter, data, choices.results, choices.device, choices.force, say)
+    request = replace(request, batching=replace(request.batching, batch_size=choices.batch_size))
+    found = weights.resolve(source, adapter.spec, data.name)
+    if found is None:
+        if not (data.is_demo and adapter.spec.pretrainable):
+            raise MibenchError(weights.how_to_get(adapter.spec, data.name))
+        say(f"{card.name} has no weights yet: pre-training it on the demo heart first")
+        short = PretrainChoices(
+            preset=choices.preset,
+            sets=tuple(text for text in choices.sets if text.startswith("method.")),
+            device=choices.device,
+            results=choices.results,
+        )
+        _pretrain(registry.find(card.name), short, data, say)
+        found = weights.resolve(source, adapter.spec, data.name)
+        assert found is not None
+    return linear_probe.run(request, found, settings, version, ratios, range(choices.seeds))
+
+
+def _pretrain(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
+    sets = config.parse_sets(choices.sets)
+    card = registry.resolve_options(card, choices.preset, sets["method"])
+    chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    settings, version = config.protocol(
+        pretrain.NAME, pretrain.Settings, sets["protocol"], given, data=data.name, method=card.pretraining
+    )
+    request = _request(card, registry.create(card), data, choices.results, choices.device, choices.force, say)
+    say(
+        f"pre-training {card.name} on folds 1-8 of {data.name}: {settings.epochs} epochs, batch {settings.batch_size} "
+        f"(the paper's: 20 epochs, batch 128)"
+    )
+    saving = pretrain.Saving(choices.checkpoint_seconds, choices.checkpoint_steps)
+    return pretrain.run(request, settings, version, _init(choices.init), choices.seed, saving)
+
+
+def _request(
+    card: MethodCard,
+    adapter: Encoder | Generator,
+    data: Dataset,
+    folder: Path,
+    device: str,
+    force: bool,
+    say: Say,
+) -> Request:
+    return Request(
+        adapter=adapter,
+        card=card,
+        data=data,
+        results=folder,
+        batching=Batching(choose_device(device)),
+        force=force,
+        say=say,
+        steps=steps,
+    )
+
+
+def _companions(methods: Sequence[str], choices: RunChoices, data: Dataset) -> list[tuple[str, str]]:
+    """The anchors that rank a first run: every method with random weights, then those the data's settings name."""
+    wanted = [(name, "random") for name in methods]
+    wanted += [(entry["method"], entry["weights"]) for entry in config.load("data", data.name).get("companions", [])]
+    return [pair for pair in dict.fromkeys(wanted) if pair not in {(name, choices.weights) for name in methods}]
+
+
+def _ratios(percent: Sequence[float]) -> list[float]:
+    wrong = [value for value in percent if not 0 < value <= 100]
+    if wrong:
+        raise MibenchError(f"--ratio is a share of the training records in percent, up to 100; got {wrong[0]:g}")
+    return [value / 100 for value in dict.fromkeys(percent)]
+
+
+def _init(pairs: Sequence[str]) -> dict[str, Path]:
+    init = {}
+    for pair in pairs:
+        part, equals, file = pair.partition("=")
+        if not equals or not part or not file:
+            raise MibenchError(f"--init takes PART=FILE, such as twelve_lead=12_lead_ECGFounder.pth; got `{pair}`")
+        init[part] = Path(file).expanduser()
+    return init
