@@ -48,6 +48,8 @@ def _source(weights: Mapping[str, Any]) -> str:
     source = str(weights["source"])
     if source in ("random", "none"):
         return f"{source} (anchor)"
+    if source == "own":
+        return "its own"
     data = (weights.get("pretraining") or {}).get("data")
     name = data.get("name") if isinstance(data, Mapping) else data
     return f"{source} on {name}" if name else source

@@ -62,9 +62,10 @@ def render_all(boards: Sequence[Board], format: str) -> str:
 
 def _grid(board: Board) -> _Grid:
     """What stands where, whatever the format."""
-    header = ["#", "Method", "Weights", "Train %"]
+    ratios, spreads = _has_ratios(board), _has_spreads(board)
+    header = ["#", "Method", "Weights", *["Data"] * bool(board.row_notice), *["Train %"] * ratios]
     header += [f"{name} ({board.positives[name]})" if name in board.positives else name for name in COLUMNS]
-    header += ["Seed SD (n)", *(["Data"] if board.row_notice else [])]
+    header += ["Seed SD (n)"] * spreads
     lines: list[_Line] = []
     notes: list[str] = []
     previous: Row | None = None
@@ -75,7 +76,8 @@ def _grid(board: Board) -> _Grid:
         lines.append(_Line(kind, _row_cells(board, row, len(notes) if row.note else None)))
         if row.paper:
             printed = [_Cell(f"{row.paper.values[name]:.2f}") for name in COLUMNS]
-            lines.append(_Line("paper", (_Cell(), _Cell("paper"), _Cell(), _Cell(), *printed, _Cell())))
+            empty = [_Cell()] * (1 + bool(board.row_notice) + ratios)
+            lines.append(_Line("paper", (_Cell(), _Cell("paper"), *empty, *printed, *[_Cell()] * spreads)))
         previous = row
     return _Grid(tuple(header), tuple(lines), tuple(notes))
 
@@ -87,11 +89,20 @@ def _row_cells(board: Board, row: Row, mark: int | None) -> tuple[_Cell, ...]:
         _Cell("--" if row.rank is None else str(row.rank)),
         _Cell(title, mark=mark),
         _Cell(row.weights),
-        _Cell("--" if row.ratio is None else f"{100 * row.ratio:g}"),
-        *(_auc_cell(row.values[name]) for name in COLUMNS),
-        _Cell(f"{spread} ({len(row.seeds)})"),
         *([_Cell(board.row_notice)] if board.row_notice else []),
+        *[_Cell("--" if row.ratio is None else f"{100 * row.ratio:g}")] * _has_ratios(board),
+        *(_auc_cell(row.values[name]) for name in COLUMNS),
+        *[_Cell(f"{spread} ({len(row.seeds)})")] * _has_spreads(board),
     )
+
+
+def _has_ratios(board: Board) -> bool:
+    """Whether a row was trained on less than everything: only then is the share worth a column."""
+    return any(row.ratio not in (None, 1.0) for row in board.rows)
+
+
+def _has_spreads(board: Board) -> bool:
+    return any(row.spread is not None for row in board.rows)
 
 
 def _auc_cell(value: Value) -> _Cell:
@@ -128,7 +139,7 @@ def _text(board: Board) -> str:
     """For a terminal: one decimal, intervals below the figures, weights below the method's name."""
     from tabulate import tabulate
 
-    spread = any(row.spread is not None for row in board.rows)
+    spread = _has_spreads(board)
     header = ["#", "Method\nweights"]
     header += [f"{name}\n({board.positives[name]})" if name in board.positives else name for name in COLUMNS]
     header += ["Seed SD\n(n)"] * spread + [""] * bool(board.row_notice)
@@ -186,7 +197,7 @@ def _latex(board: Board) -> str:
     def cell(cell: _Cell, kind: str) -> str:
         text = _tex(cell.text) + (rf"\textsuperscript{{{cell.mark}}}" if cell.mark else "")
         if cell.interval:
-            return rf"\shortstack{{{text}\\{{\tiny {cell.interval[0]}--{cell.interval[1]}}}}}"
+            return rf"\shortstack[r]{{{text}\\{{\tiny {cell.interval[0]}--{cell.interval[1]}}}}}"
         if kind == "paper" and text:
             return r"\quad\textit{paper}" if text == "paper" else rf"\textit{{{text}}}"
         return text

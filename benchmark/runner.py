@@ -156,6 +156,9 @@ def _run_one(
     request = _request(card, adapter, data, choices.results, choices.device, choices.force, say)
     request = replace(request, batching=replace(request.batching, batch_size=choices.batch_size))
     found = weights.resolve(source, adapter.spec, data.name)
+    if found is None and card.origin != "built in" and not adapter.spec.pretrainable:
+        say(f"{adapter.spec.name}: no --weights, so it runs with what its load(None) brings")
+        found = weights.own()
     if found is None:
         if not (data.is_demo and adapter.spec.pretrainable):
             raise MibenchError(weights.how_to_get(adapter.spec, data.name))

@@ -18,7 +18,7 @@ from .files import sha256_file, write_json
 from .home import home
 from .seeds import derive
 
-Source = Literal["published", "pretrained", "random", "none"]
+Source = Literal["published", "pretrained", "random", "none", "own"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Weights:
     """One choice of weights.
 
     Attributes:
-        source: "published" (a file that was imported), "pretrained" (made by `mibench pretrain`), "random", or "none"
-            for an anchor without weights.
+        source: "published" (a file that was imported), "pretrained" (made by `mibench pretrain`), "random", "none" for
+            an anchor without weights, or "own" for what a plug-in brings itself.
         name: the file's name, or what stands in tables.
         path, sha256: of the file.
         seed: of random weights.
@@ -91,6 +91,11 @@ def resolve(choice: str, spec: MethodSpec, data: str) -> Weights | None:
             f"--weights {choice}: there is no such file; give a file, or auto, published, pretrained or random"
         )
     return _from_file(path)
+
+
+def own() -> Weights:
+    """What a plug-in makes of `load(None)`: only its author knows whether that is trained."""
+    return Weights("own", "its own")
 
 
 def how_to_get(spec: MethodSpec, data: str) -> str:
