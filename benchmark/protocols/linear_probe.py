@@ -19,6 +19,7 @@ import torch
 from ...adapters.base import LEADS, Encoder, LoadReport
 from ...adapters.errors import MibenchError
 from ...adapters.options import plain
+from ...adapters.signal import prepare
 from .. import results
 from ..conformance import assert_sound
 from ..ecg import MI_STATEMENTS
@@ -89,6 +90,7 @@ def run(
             f"{request.method}, {weights.name}: {len(runs) - len(missing)} of {len(runs)} runs are done already"
         )
     if missing:
+        _assert_fitting(request, settings)
         started = time.monotonic()
         try:
             embeddings, report = _embed(request, weights, settings)
@@ -123,6 +125,13 @@ def _plan(request: Request, weights: Weights, settings: Settings, version: int, 
         "seed": seed,
     }
     return _Run(ratio, seed, results.run_key(determinants), determinants)
+
+
+def _assert_fitting(request: Request, settings: Settings) -> None:
+    """Refuse leads or a record length that the method does not take, before anything counts as a failed run."""
+    store = request.data.store
+    silence = torch.zeros(1, len(settings.observed_leads), store.samples)
+    prepare(silence, store.sampling_rate, settings.observed_leads, request.adapter.spec)
 
 
 def _embed(request: Request, weights: Weights, settings: Settings) -> tuple[npt.NDArray[np.float32], LoadReport]:

@@ -223,6 +223,12 @@ def test_selection_never_touches_the_test_fold(demo: Dataset, tmp_path: Path) ->
     assert records[0][0]["metrics"]["auc"] != records[1][0]["metrics"]["auc"]
 
 
+def test_leads_that_a_method_does_not_take_are_a_question_not_a_failure(demo: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MibenchError, match="only V1 is given"):
+        linear_probe.run(request_for(demo, tmp_path), RANDOM, replace(QUICK, observed_leads=("V1",)), 1, [1.0], [0])
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
 def test_missing_folds_are_said(demo: Dataset, tmp_path: Path) -> None:
     folds = demo.folds.copy()
     folds[folds == 9] = 8
