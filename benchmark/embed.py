@@ -97,10 +97,15 @@ def embedding_key(identity: Mapping[str, Any], store: SignalStore, leads: Sequen
     return sha256_json({"method": dict(identity), "signals": store.manifest, "leads": list(leads)})[:16]
 
 
+def embedding_folder(method: str, key: str) -> Path:
+    """Where the embeddings of a key are kept."""
+    return home() / "embeddings" / "".join(c if c.isalnum() or c in "-_" else "_" for c in method) / key
+
+
 def cached_embeddings(
     load: Callable[[], Encoder],
     method: str,
-    key: str,
+    folder: Path,
     store: SignalStore,
     leads: Sequence[str],
     batching: Batching,
@@ -113,11 +118,10 @@ def cached_embeddings(
 
     Args:
         load: makes the encoder with its weights, ready on the device.
-        method: its name, for the folder.
-        key: of `embedding_key`.
+        method: its name, for the progress bar.
+        folder: of `embedding_folder`.
         steps: makes a progress function.
     """
-    folder = home() / "embeddings" / "".join(c if c.isalnum() or c in "-_" else "_" for c in method) / key
     whole = folder / "embeddings.npy"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):

@@ -15,8 +15,9 @@ from ..adapters.errors import MibenchError
 from ..adapters.options import plain
 from . import config, weights
 from .data.catalog import DEMO, open_dataset
-from .embed import Batching, cached_embeddings, embed_signals, embedding_key
+from .embed import Batching, embed_signals
 from .files import atomic_path
+from .frozen import embeddings_of
 from .progress import steps
 from .protocols.request import Request
 from .provenance import now, version
@@ -69,7 +70,7 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     }
     if data is not None:
         request = Request(adapter, card, data, Path(), batching, say=say, steps=steps)
-        embeddings = _of_dataset(request, found, leads)
+        embeddings, _ = embeddings_of(request, found, leads)
         about["data"] = {"name": data.name, "release": data.release, "manifest": data.manifest, "notice": data.notice}
         records = data.records
     else:
@@ -84,19 +85,6 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
         np.savez_compressed(file, embeddings=embeddings, records=records, about=np.array(json.dumps(about)))
     notice = f"   [{data.notice}]" if data is not None and data.notice else ""
     return f"{out}: {embeddings.shape[0]:,} records x {embeddings.shape[1]} features, weights {found.name}{notice}"
-
-
-def _of_dataset(request: Request, found: weights.Weights, leads: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    store, encoder = request.data.store, request.adapter
-    assert isinstance(encoder, Encoder)
-
-    def load() -> Encoder:
-        for note in found.load(encoder, request.batching.device).notes:
-            request.say(note)
-        return encoder
-
-    key = embedding_key({**request.method_identity(), "weights": found.identity()}, store, leads)
-    return cached_embeddings(load, request.method, key, store, leads, request.batching, steps)
 
 
 def _of_array(

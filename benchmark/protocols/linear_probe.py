@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...adapters.base import LEADS, Encoder, LoadReport
+from ...adapters.base import LEADS
 from ...adapters.errors import MibenchError
 from ...adapters.options import plain
 from ...adapters.signal import prepare
 from .. import results
-from ..conformance import assert_sound
 from ..ecg import MI_STATEMENTS
-from ..embed import cached_embeddings, embedding_key
+from ..frozen import RefusedWeightsError, embeddings_of
 from ..metrics import auc, macro
 from ..probe import Head, HeadTask, ProbeSettings, train_heads
 from ..provenance import now, provenance
@@ -93,15 +92,17 @@ def run(
         _assert_fitting(request, settings)
         started = time.monotonic()
         try:
-            embeddings, report = _embed(request, weights, settings)
+            embeddings, notes = embeddings_of(request, weights, settings.observed_leads)
             heads = _train(request, settings, split, missing, embeddings)
+        except RefusedWeightsError:
+            raise
         except Exception as problem:
             for failed in missing:
-                record = _envelope(request, weights, settings, version, failed, split, LoadReport(), started)
+                record = _envelope(request, weights, settings, version, failed, split, (), started)
                 results.write_failure(request.results, record, str(problem) or type(problem).__name__)
             raise
         for ready, head in zip(missing, heads, strict=True):
-            record = _envelope(request, weights, settings, version, ready, split, report, started)
+            record = _envelope(request, weights, settings, version, ready, split, notes, started)
             _finish(request, record, head, embeddings, split, settings)
     return [results.record_path(*place, run.key) for run in runs]
 
@@ -132,29 +133,6 @@ def _assert_fitting(request: Request, settings: Settings) -> None:
     store = request.data.store
     silence = torch.zeros(1, len(settings.observed_leads), store.samples)
     prepare(silence, store.sampling_rate, settings.observed_leads, request.adapter.spec)
-
-
-def _embed(request: Request, weights: Weights, settings: Settings) -> tuple[npt.NDArray[np.float32], LoadReport]:
-    encoder = request.adapter
-    if not isinstance(encoder, Encoder):
-        raise MibenchError(f"{request.method} is a {request.adapter.spec.kind}; linear probing takes encoders")
-    report = LoadReport()
-    store = request.data.store
-
-    def load() -> Encoder:
-        nonlocal report
-        report = weights.load(encoder, request.batching.device)
-        if weights.source == "published":
-            for note in report.notes:
-                request.say(f"{weights.name}: {note}")
-        assert_sound(encoder, store, settings.observed_leads, request.batching.device)
-        return encoder
-
-    key = embedding_key({**request.method_identity(), "weights": weights.identity()}, store, settings.observed_leads)
-    embeddings = cached_embeddings(
-        load, request.method, key, store, settings.observed_leads, request.batching, request.steps
-    )
-    return embeddings, report
 
 
 def _train(
@@ -208,7 +186,7 @@ def _envelope(
     version: int,
     run: _Run,
     split: dict[str, npt.NDArray[np.int64]],
-    report: LoadReport,
+    notes: tuple[str, ...],
     started: float,
 ) -> dict[str, Any]:
     return {
@@ -222,7 +200,7 @@ def _envelope(
             "name": weights.name,
             "sha256": weights.sha256,
             "seed": weights.seed,
-            "notes": list(report.notes),
+            "notes": list(notes),
             "pretraining": weights.pretraining,
         },
         "data": request.data_record(settings.observed_leads, {part: len(rows) for part, rows in split.items()}),

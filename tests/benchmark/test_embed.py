@@ -11,7 +11,7 @@ import torch
 from mibench.adapters.base import InputSpec, MethodSpec
 from mibench.benchmark import embed
 from mibench.benchmark.data.dataset import Dataset
-from mibench.benchmark.embed import Batching, cached_embeddings, embed_signals, embedding_key
+from mibench.benchmark.embed import Batching, cached_embeddings, embed_signals, embedding_folder, embedding_key
 
 CPU = Batching(torch.device("cpu"), batch_size=16)
 
@@ -37,9 +37,9 @@ class Means:
 
 
 def embeddings(demo: Dataset, encoder: Means, batching: Batching = CPU) -> np.ndarray:
-    key = embedding_key({"name": "means"}, demo.store, ["I"])
+    folder = embedding_folder("means", embedding_key({"name": "means"}, demo.store, ["I"]))
     return cached_embeddings(
-        lambda: encoder, "means", key, demo.store, ["I"], batching, lambda what, total: lambda done: None
+        lambda: encoder, "means", folder, demo.store, ["I"], batching, lambda what, total: lambda done: None
     )
 
 

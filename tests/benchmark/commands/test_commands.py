@@ -148,6 +148,7 @@ def test_published_weights_are_loaded_registered_and_told(mibench: Command, with
     (record,) = [json.loads(path.read_text()) for path in results_folder().rglob("*.json")]
     assert record["weights"]["sha256"] == about["weights"]["sha256"]
     assert record["weights"]["source"] == "published"
+    assert any("batch normalisation" in note for note in record["weights"]["notes"]), "also out of the cache"
     file.write_bytes(file.read_bytes() + b" ")
     changed = mibench("run", "--method", "ecgfounder", "--no-companions")
     assert changed.code == 2
@@ -294,6 +295,7 @@ def test_foreign_checkpoints_are_refused(mibench: Command, with_demo: Dataset, t
         assert file.name in answer.err
         assert "Traceback" not in answer.err
     assert not (tmp_path / "evil.was-run").exists(), "nothing of a file may be run"
+    assert not list(results_folder().rglob("*.json")), "a file that does not fit is a question, not a failed run"
 
 
 def test_unwritable_results_are_said(mibench: Command, with_demo: Dataset, tmp_path: Path, plugin: Path) -> None:
