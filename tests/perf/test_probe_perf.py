@@ -62,7 +62,7 @@ def plain_loop(
     ("records", "validation_records", "epochs", "wanted"),
     [
         pytest.param(352, 72, 20, 8, id="ptb-xl-500"),
-        # Here arithmetic bounds the ratio: the matrix products alone take a twelfth of the plain loops on two cores.
+        # Arithmetic bounds the ratio here: matrix products alone take a tenth of the time of the plain loops.
         pytest.param(17_111, 2_156, 4, 4, id="ptb-xl"),
     ],
 )
