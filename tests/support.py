@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
+from typing import Any
+
+import jsonschema
+
 TINY = (
     "method.net.base_filters=8",
     "method.net.filter_list=[16, 16, 32]",
@@ -11,3 +17,9 @@ TINY = (
 
 TINY_ARGUMENTS = tuple(part for text in TINY for part in ("--set", text))
 """The same on a command line."""
+
+
+def assert_valid(record: dict[str, Any]) -> None:
+    """Hold a run record against the published schema."""
+    text = (resources.files("mibench.benchmark") / "run_record.schema.json").read_text(encoding="utf-8")
+    jsonschema.validate(record, json.loads(text))

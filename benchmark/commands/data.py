@@ -83,11 +83,17 @@ def verify(name: str) -> None:
 
 
 def _list() -> None:
+    from ...adapters.errors import MibenchError
     from ..data import catalog
 
     rows = []
     for name in catalog.registered():
-        data = catalog.open_dataset(name)
+        try:
+            data = catalog.open_dataset(name)
+        except MibenchError as problem:
+            # One damaged set does not hide the others.
+            click.echo(f"Warning: {problem}", err=True)
+            continue
         rows.append((name, f"{len(data.records):,}", f"{data.store.sampling_rate:g} Hz", data.release, data.source))
     if rows:
         from tabulate import tabulate

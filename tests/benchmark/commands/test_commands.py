@@ -230,6 +230,16 @@ def test_real_data_added_by_path(mibench: Command, ptb_xl_500: Path) -> None:
     assert "500 Hz" in mibench("data").out
 
 
+def test_a_damaged_data_set_does_not_hide_the_others(mibench: Command, with_demo: Dataset) -> None:
+    broken = home() / "data" / "broken"
+    broken.mkdir()
+    (broken / "dataset.json").write_text("{")
+    listing = mibench("data")
+    assert listing.code == 0
+    assert "demo" in listing.out
+    assert "broken" in listing.err
+
+
 def evil(path: Path) -> Path:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:

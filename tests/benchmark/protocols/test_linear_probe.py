@@ -21,7 +21,7 @@ from mibench.benchmark.protocols.linear_probe import Settings, training_subset
 from mibench.benchmark.protocols.request import Request
 from mibench.benchmark.runner import make
 from mibench.benchmark.weights import Weights
-from support import TINY
+from support import TINY, assert_valid
 
 QUICK = Settings(epochs=3, resamples=50)
 RANDOM = Weights("random", "random", seed=0)
@@ -52,6 +52,7 @@ def request_for(demo: Dataset, tmp_path: Path, adapter: object | None = None, sa
 def test_a_record_holds_what_can_be_computed_again(demo: Dataset, tmp_path: Path) -> None:
     (path,) = linear_probe.run(request_for(demo, tmp_path), RANDOM, QUICK, 1, [1.0], [0])
     record = results.read(path)
+    assert_valid(record)
     kept = results.predictions(path)
     test = demo.split()["test"]
     assert kept["records"].tolist() == demo.records[test].tolist()
@@ -196,6 +197,7 @@ def test_a_wrong_encoder_is_caught_before_its_numbers_count(
         linear_probe.run(request, RANDOM, QUICK, 1, [1.0], [0])
     (file,) = (tmp_path / "results").rglob("*.json")
     failed = results.read(file)
+    assert_valid(failed)
     assert failed["status"] == "failed"
     assert failed["metrics"] is None
 

@@ -27,7 +27,7 @@ from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
 from mibench.benchmark.runner import make
-from support import TINY, TINY_ARGUMENTS
+from support import TINY, TINY_ARGUMENTS, assert_valid
 
 SETTINGS = pretrain.Settings(epochs=2, batch_size=16)
 
@@ -50,6 +50,7 @@ def test_it_learns_and_leaves_a_record(demo: Dataset, tmp_path: Path) -> None:
     assert sum(bool(row["validation_loss"]) for row in rows) == 4
     (file,) = (tmp_path / "results" / "demo" / "pretrain-v1" / "selfmis").glob("*.json")
     record = results.read(file)
+    assert_valid(record)
     assert record["pretraining"]["steps"] == len(losses)
     assert record["pretraining"]["epoch_losses"] == pytest.approx(np.reshape(losses, (4, 6)).mean(axis=1))
     assert record["data"]["notice"] == "demo data: not a result"
@@ -186,6 +187,7 @@ def test_a_loss_that_is_no_number_names_its_records(demo: Dataset, tmp_path: Pat
     rows = training.step_rows(demo.rows(range(1, 9), labelled=False), SETTINGS, 0, 2)
     assert all(record in str(caught.value) for record in demo.records[rows])
     (file,) = (tmp_path / "results").rglob("*.json")
+    assert_valid(results.read(file))
     assert results.read(file)["status"] == "failed"
 
 
