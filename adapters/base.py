@@ -156,7 +156,8 @@ class Pretrainable(Protocol):
     def objective(self, init: Mapping[str, Path]) -> nn.Module:
         """The training module; forward({view: tensor}) -> {"loss": scalar, other scalars for the log}.
 
-        Parameters without `requires_grad` are never touched by the optimiser. `init` maps parts to weights files.
+        Parameters without `requires_grad` are never touched by the optimiser. `init` maps parts to weights files; what
+        reading them found may be left in an attribute `init_reports`, a LoadReport by part, for the run's record.
         """
 
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:

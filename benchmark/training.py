@@ -21,7 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from ..adapters.base import LEADS, InputSpec, Pretrainable
+from ..adapters.base import LEADS, InputSpec, LoadReport, Pretrainable
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .ecg import TRAIN_FOLDS, VALIDATION_FOLD
@@ -116,6 +116,10 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights", method.spec.name))
             module = method.objective(init)
+        reports: Mapping[str, LoadReport] = getattr(method, "init_reports", {})
+        self.init_notes = [f"{part}: {note}" for part, report in reports.items() for note in report.notes]
+        for note in self.init_notes:
+            request.say(note)
         self.module, self.optimizer = self.fabric.setup(module, _optimizer(module, settings))
 
     @property
@@ -178,7 +182,7 @@ class Training:
     def _end_epoch(self) -> None:
         epoch = self.step // self.per_epoch
         train = float(np.mean([entry["loss"] for entry in self.losses[-self.per_epoch :]]))
-        text = f"epoch {epoch}/{self.settings.epochs}: training loss {train:.4f}"
+        text = f"epoch {epoch} of {self.settings.epochs}: training loss {train:.4f}"
         validation = self._validate()
         if validation is not None:
             self.losses[-1]["validation_loss"] = validation

@@ -130,6 +130,10 @@ def test_published_parts_are_where_training_starts(demo: Dataset, tmp_path: Path
     assert losses(second)[0] < 0.5 * losses(first)[0]
     about = json.loads((second / pretrain.FINISHED).read_text())
     assert about["init"] == {"single_lead": sha256_file(start["single_lead"])}
+    records = [results.read(file) for file in (tmp_path / "results").rglob("*.json")]
+    (notes,) = [record["weights"]["notes"] for record in records if record["weights"]["source"] == "published"]
+    assert notes[0].startswith("single_lead: sha256 ")
+    assert "batch normalisation" in notes[1]
 
 
 @pytest.mark.parametrize(
