@@ -24,7 +24,13 @@ from .options import (
 @data_option
 @weights_option
 @click.option(
-    "--ratio", "ratios", multiple=True, type=float, default=(100.0,), metavar="PERCENT ...", show_default=True
+    "--ratio",
+    "ratios",
+    multiple=True,
+    type=float,
+    default=(100.0,),
+    metavar="PERCENT ...",
+    help="Share of the training records  [default: 100]",
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of probe seeds")
 @leads_option("Leads that were recorded, or `all`  [default: I]")
