@@ -16,7 +16,7 @@ from ..adapters.base import Encoder
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .data.store import SignalStore
-from .files import atomic_path, sha256_json
+from .files import atomic_path, safe_name, sha256_json
 from .home import home
 
 PART_RECORDS = 512
@@ -99,7 +99,7 @@ def embedding_key(identity: Mapping[str, Any], store: SignalStore, leads: Sequen
 
 def embedding_folder(method: str, key: str) -> Path:
     """Where the embeddings of a key are kept."""
-    return home() / "embeddings" / "".join(c if c.isalnum() or c in "-_" else "_" for c in method) / key
+    return home() / "embeddings" / safe_name(method) / key
 
 
 def cached_embeddings(

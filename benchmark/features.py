@@ -14,7 +14,7 @@ from ..adapters.base import Encoder
 from ..adapters.errors import MibenchError
 from ..adapters.options import plain
 from . import config, weights
-from .data.catalog import DEMO, open_dataset
+from .data.catalog import open_dataset
 from .embed import Batching, embed_signals
 from .files import atomic_path
 from .frozen import embeddings_of
@@ -57,9 +57,10 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     batching = Batching(choose_device(choices.device), choices.batch_size)
     array = _read_array(choices) if choices.npy is not None else None
     data = open_dataset(choices.data, steps) if array is None else None
-    found = weights.resolve(choices.weights, adapter.spec, data.name if data else DEMO)
+    name = data.name if data else ""
+    found = weights.resolve(choices.weights, adapter.spec, name, plug_in=card.origin != "built in")
     if found is None:
-        raise MibenchError(weights.how_to_get(adapter.spec, data.name if data else "ptb-xl"))
+        raise MibenchError(weights.how_to_get(card.name, adapter.spec, name or "ptb-xl"))
     about = {
         "mibench": version(),
         "created": now(),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from ..adapters.atomic import atomic_path
 
-__all__ = ["atomic_path", "sha256_file", "sha256_json", "write_json", "write_text"]
+__all__ = ["atomic_path", "safe_name", "sha256_file", "sha256_json", "write_json", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,6 +22,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused because no other program reads it."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def safe_name(name: str) -> str:
+    """A name that every file system takes, different for different names: a plug-in may be called anything."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:60]
+    return safe if safe and safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def sha256_file(path: Path) -> str:

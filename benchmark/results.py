@@ -12,13 +12,12 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.errors import MibenchError
-from .files import atomic_path, sha256_file, sha256_json, write_json
+from .files import atomic_path, safe_name, sha256_file, sha256_json, write_json
 from .record_check import fault
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def record_path(root: Path, data: str, protocol: str, method: str, key: str) -> 
         method: any name, a plug-in's path included; odd characters give way to a hash in the folder's name.
         key: of the run.
     """
-    return root / _folder(data) / _folder(protocol) / _folder(method) / f"{key}.json"
+    return root / safe_name(data) / safe_name(protocol) / safe_name(method) / f"{key}.json"
 
 
 def exists(root: Path, data: str, protocol: str, method: str, key: str) -> bool:
@@ -207,12 +206,6 @@ def _path_of(root: Path, record: Mapping[str, Any]) -> Path:
     protocol = record["protocol"]
     folder = f"{protocol['name']}-v{protocol['version']}"
     return record_path(root, record["data"]["name"], folder, record["method"]["name"], record["key"])
-
-
-def _folder(name: str) -> str:
-    """A name that every file system takes, different for different names."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:60]
-    return safe if safe and safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _finished(path: Path) -> bool:

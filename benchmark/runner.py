@@ -155,13 +155,10 @@ def _run_one(
     )
     request = _request(card, adapter, data, choices.results, choices.device, choices.force, say)
     request = replace(request, batching=replace(request.batching, batch_size=choices.batch_size))
-    found = weights.resolve(source, adapter.spec, data.name)
-    if found is None and card.origin != "built in" and not adapter.spec.pretrainable:
-        say(f"{adapter.spec.name}: no --weights, so it runs with what its load(None) brings")
-        found = weights.own()
+    found = weights.resolve(source, adapter.spec, data.name, plug_in=card.origin != "built in")
     if found is None:
         if not (data.is_demo and adapter.spec.pretrainable):
-            raise MibenchError(weights.how_to_get(adapter.spec, data.name))
+            raise MibenchError(weights.how_to_get(card.name, adapter.spec, data.name))
         say(f"{card.name} has no weights yet: pre-training it on the demo heart first")
         short = PretrainChoices(
             preset=choices.preset,

@@ -14,7 +14,7 @@ import torch
 from ..adapters.base import Encoder, Generator, LoadReport, MethodSpec
 from ..adapters.errors import MibenchError
 from .data.catalog import DEMO
-from .files import sha256_file, write_json
+from .files import safe_name, sha256_file, write_json
 from .home import home
 from .seeds import derive
 
@@ -55,13 +55,14 @@ class Weights:
             return adapter.load(self.path, device) or LoadReport()
 
 
-def resolve(choice: str, spec: MethodSpec, data: str) -> Weights | None:
+def resolve(choice: str, spec: MethodSpec, data: str, *, plug_in: bool = False) -> Weights | None:
     """What `--weights` means for a method.
 
     Args:
         choice: "auto", "random", "random:SEED", "published", "pretrained", or the path of a file.
         spec: of the method.
-        data: name of the data set the run is on: pre-training on the demo heart only ever serves the demo heart.
+        data: name of the data set it is for: pre-training on the demo heart only ever serves the demo heart.
+        plug_in: the method is somebody's own; "auto" then falls back on what it brings itself.
 
     Returns:
         The weights; None when "auto" or "pretrained" finds nothing.
@@ -75,7 +76,9 @@ def resolve(choice: str, spec: MethodSpec, data: str) -> Weights | None:
         seed = int(matched.group(1) or 0)
         return Weights("random", f"random:{seed}" if seed else "random", seed=seed)
     if choice == "auto":
-        return _published(spec) or _newest_pretrained(spec, data)
+        found = _published(spec) or _newest_pretrained(spec, data)
+        # Only its author knows whether what a plug-in makes of `load(None)` is trained.
+        return Weights("own", "its own") if found is None and plug_in and not spec.pretrainable else found
     if choice == "published":
         published = _published(spec)
         if published is None:
@@ -93,21 +96,16 @@ def resolve(choice: str, spec: MethodSpec, data: str) -> Weights | None:
     return _from_file(path)
 
 
-def own() -> Weights:
-    """What a plug-in makes of `load(None)`: only its author knows whether that is trained."""
-    return Weights("own", "its own")
-
-
-def how_to_get(spec: MethodSpec, data: str) -> str:
-    """The three commands that help when a method has no weights."""
+def how_to_get(name: str, spec: MethodSpec, data: str) -> str:
+    """The three commands that help when a method, typed as `name`, has no weights."""
     lines = [f"no weights of {spec.name} are at hand. One of these helps:"]
     where = f"   # {spec.published_weights}" if spec.published_weights else ""
-    lines.append(f"  mibench run --method {spec.name} --data {data} --weights FILE{where}")
+    lines.append(f"  mibench run --method {name} --data {data} --weights FILE{where}")
     if spec.pretrainable:
-        lines.append(f"  mibench pretrain --method {spec.name} --data {data}")
+        lines.append(f"  mibench pretrain --method {name} --data {data}")
     else:
-        lines.append(f"  mibench weights add {spec.name} FILE   # once; then --weights auto finds it")
-    lines.append(f"  mibench run --method {spec.name} --data {data} --weights random   # the anchor")
+        lines.append(f"  mibench weights add {name} FILE   # once; then --weights auto finds it")
+    lines.append(f"  mibench run --method {name} --data {data} --weights random   # the anchor")
     return "\n".join(lines)
 
 
@@ -115,21 +113,19 @@ def register(spec: MethodSpec, path: Path) -> Weights:
     """Remember where the published weights of a method are; they are told by their sha256 from then on."""
     path = path.expanduser().resolve()
     weights = _from_file(path)
-    write_json(_register_file(spec), {"path": str(path), "sha256": weights.sha256})
+    write_json(_register_file(spec), {"method": spec.name, "path": str(path), "sha256": weights.sha256})
     return weights
 
 
 def registered() -> dict[str, dict[str, str]]:
     """Registered published files by method."""
-    folder = home() / "weights"
-    return (
-        {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))} if folder.is_dir() else {}
-    )
+    entries = (json.loads(file.read_text(encoding="utf-8")) for file in sorted((home() / "weights").glob("*.json")))
+    return {entry["method"]: entry for entry in entries}
 
 
 def pretrained_folder(method: str) -> Path:
     """Where the pre-trainings of a method live, one folder each."""
-    return home() / "pretrained" / "".join(c if c.isalnum() or c in "-_" else "_" for c in method)
+    return home() / "pretrained" / safe_name(method)
 
 
 def pretrainings(method: str) -> list[dict[str, Any]]:
@@ -159,7 +155,15 @@ def _published(spec: MethodSpec) -> Weights | None:
 
 def _newest_pretrained(spec: MethodSpec, data: str) -> Weights | None:
     fitting = [entry for entry in pretrainings(spec.name) if (entry["data"]["name"] == DEMO) == (data == DEMO)]
-    return _pretrained(fitting[-1]) if fitting else None
+    if not fitting:
+        return None
+    newest = fitting[-1]
+    if not newest["path"].is_file() or sha256_file(newest["path"]) != newest["sha256"]:
+        raise MibenchError(
+            f"the weights of pre-training {newest['key'][:8]} of {spec.name}, {newest['path']}, are gone or changed: "
+            f"remove that folder, or pre-train again with --force"
+        )
+    return _pretrained(newest)
 
 
 def _from_file(path: Path) -> Weights:
@@ -179,4 +183,4 @@ def _pretrained(entry: Mapping[str, Any]) -> Weights:
 
 
 def _register_file(spec: MethodSpec) -> Path:
-    return home() / "weights" / f"{spec.name}.json"
+    return home() / "weights" / f"{safe_name(spec.name)}.json"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mibench.adapters.base import InputSpec, MethodSpec
+from mibench.adapters.base import MethodSpec
 from mibench.benchmark import embed
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.embed import Batching, cached_embeddings, embed_signals, embedding_folder, embedding_key
@@ -86,4 +86,3 @@ def test_keys_tell_leads_weights_and_signals_apart(demo: Dataset) -> None:
     assert base == embedding_key({"weights": "a"}, demo.store, ["I"])
     assert base != embedding_key({"weights": "b"}, demo.store, ["I"])
     assert base != embedding_key({"weights": "a"}, demo.store, ["I", "II"])
-    assert InputSpec() == InputSpec()

@@ -364,6 +364,47 @@ def test_two_runs_at_once_on_one_folder(with_demo: Dataset, plugin: Path) -> Non
     assert len(list(results_folder().rglob("*.json"))) == 2
 
 
+def test_own_signals_never_meet_weights_of_the_demo(mibench: Command, with_demo: Dataset, tmp_path: Path) -> None:
+    trained = mibench("pretrain", "--method", "selfmis", *TINY_ARGUMENTS, "--epochs", 1, "--batch-size", 32)
+    assert trained.code == 0, trained.err
+    np.save(tmp_path / "x.npy", with_demo.store.read(range(2), ["I"]))
+    embed = ("embed", "--method", "selfmis", *TINY_ARGUMENTS, "--out", tmp_path / "e.npz")
+    refused = mibench(*embed, "--npy", tmp_path / "x.npy", "--rate", 500)
+    assert refused.code == 2
+    assert "no weights of selfmis are at hand" in refused.err
+    assert "pretrained" in mibench(*embed, "--data", "demo").out
+
+
+def test_a_plug_in_is_embedded_with_what_it_brings(
+    mibench: Command, with_demo: Dataset, plugin: Path, tmp_path: Path
+) -> None:
+    answer = mibench("embed", "--method", f"{plugin}:MyNet", "--data", "demo", "--out", tmp_path / "e.npz")
+    assert answer.code == 0, answer.err
+    assert "its own" in answer.out
+
+
+def test_weights_of_an_oddly_named_plug_in_stay_at_home(mibench: Command, with_demo: Dataset, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.py"
+    odd.write_text(PLUGIN.replace('"my-net"', '"../../my net"'))
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "w.pt")
+    added = mibench("weights", "add", f"{odd}:MyNet", tmp_path / "w.pt")
+    assert added.code == 0, added.err
+    assert [file.parent for file in home().rglob("*my_net*.json")] == [home() / "weights"]
+    assert "../../my net" in mibench("weights").out
+    run = mibench("run", "--method", f"{odd}:MyNet", "--no-companions", *QUICK)
+    assert run.code == 0, run.err
+    assert "published" in run.out
+
+
+def test_changed_pretrained_weights_are_refused(mibench: Command, with_demo: Dataset) -> None:
+    answer = mibench("pretrain", "--method", "selfmis", *TINY_ARGUMENTS, "--epochs", 1, "--batch-size", 32)
+    file = Path(answer.out.splitlines()[0].split(maxsplit=1)[1])
+    file.write_bytes(file.read_bytes() + b" ")
+    changed = mibench("run", "--method", "selfmis", *TINY_ARGUMENTS, *QUICK, "--no-companions")
+    assert changed.code == 2
+    assert "are gone or changed" in changed.err
+
+
 def test_pretrained_weights_are_plain_safetensors(mibench: Command, with_demo: Dataset) -> None:
     answer = mibench("pretrain", "--method", "selfmis", *TINY_ARGUMENTS, "--epochs", 1, "--batch-size", 32)
     assert answer.code == 0, answer.err
