@@ -19,8 +19,8 @@ from ..files import sha256_json
 from ..home import home
 from .build import build_store
 from .dataset import DESCRIPTION, STORE, Dataset, load_dataset, save_dataset
-from .integrity import read_sha256sums
-from .ptbxl import SECONDS, read_ptbxl
+from .integrity import compare_sha256, read_sha256sums
+from .ptbxl import DATABASE, SECONDS, STATEMENTS, read_ptbxl
 
 if TYPE_CHECKING:
     from .demo import DemoOptions
@@ -138,6 +138,9 @@ def make_demo(options: DemoOptions | None = None, steps: Steps = silent) -> Data
 def _add_ptbxl(
     root: Path, options: AddOptions, steps: Steps, *, notice: str | None, release: str | None = None
 ) -> Dataset:
+    checksums = read_sha256sums(root)
+    for table in (root / DATABASE, root / STATEMENTS):
+        compare_sha256(table, checksums)
     cohort = read_ptbxl(root, options.sampling_rate)
     if release is not None:
         cohort = replace(cohort, release=release, complete=True)
@@ -150,7 +153,7 @@ def _add_ptbxl(
             sampling_rate=options.sampling_rate,
             samples=options.sampling_rate * SECONDS,
             workers=options.workers,
-            checksums=read_sha256sums(root),
+            checksums=checksums,
             skip_bad=options.skip_bad,
             progress=steps(f"building the store of {options.name}", len(cohort.sources)),
         )

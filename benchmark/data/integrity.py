@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...adapters.errors import MibenchError
+from ..files import sha256_file
 
 SUMS_FILE = "SHA256SUMS.txt"
 
@@ -36,3 +38,17 @@ def read_sha256sums(root: Path) -> dict[Path, str]:
                 f"{file}, line {number}, is not a sha256 and a file name; copy or download it again, or remove it"
             )
     return sums
+
+
+def compare_sha256(file: Path, sums: Mapping[Path, str]) -> None:
+    """Hold a file against its published hash; one that is not listed, or not there, is not compared.
+
+    Raises:
+        MibenchError: it differs.
+    """
+    wanted = sums.get(file)
+    if wanted is not None and file.is_file() and sha256_file(file) != wanted:
+        raise MibenchError(
+            f"{file} differs from its entry in {SUMS_FILE}: copy or download it again, or remove {SUMS_FILE} if the "
+            f"file was changed on purpose"
+        )

@@ -50,6 +50,8 @@ def test_other_labels_are_other_data(demo_tree: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(demo_tree, tmp_path / "copy")
     csv = copy / "ptbxl_database.csv"
     csv.write_text(csv.read_text().replace("'NORM': 100.0", "'NDT': 100.0", 1))
+    with pytest.raises(MibenchError, match=r"ptbxl_database\.csv differs from its entry in SHA256SUMS\.txt"):
+        add("ptb-xl", copy, AddOptions(name="there"))
     (copy / "SHA256SUMS.txt").unlink()
     second = add("ptb-xl", copy, AddOptions(name="there"))
     assert first.store.manifest == second.store.manifest
