@@ -18,7 +18,8 @@ LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3
 """The twelve standard leads in the standard order; every array of leads in mibench follows it."""
 
 Normalization = Literal["zscore-lead", "zscore-record", "none"]
-Windows = Literal["whole", "mean-of-windows"]
+Windows = Literal["whole", "mean-of-windows", "random-window"]
+Kind = Literal["encoder", "generator", "part"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class InputSpec:
         normalization: "zscore-lead" scales every lead by itself, "zscore-record" all observed leads together,
             "none" leaves millivolts.
         windows: "whole" takes records of exactly `samples`; "mean-of-windows" cuts `window_count` equally spaced
-            windows out of a longer record and averages what the network says of them.
+            windows out of a longer record and averages what the network says of them; "random-window", for training
+            only, cuts one window at a start drawn anew for each record from torch's generator.
         window_count: number of windows under "mean-of-windows".
         filter: name of a filter of `adapters.filters`, applied to each window before it is normalised.
     """
@@ -51,7 +53,7 @@ class InputSpec:
             raise ValueError(f"leads must be distinct names out of {', '.join(LEADS)}; got {self.leads!r}")
         if self.sampling_rate <= 0 or self.samples <= 0 or self.window_count < 1:
             raise ValueError("sampling_rate, samples and window_count must be positive")
-        if self.windows == "whole" and self.window_count != 1:
+        if self.windows != "mean-of-windows" and self.window_count != 1:
             raise ValueError('window_count belongs to windows="mean-of-windows"')
 
     @property
@@ -66,24 +68,28 @@ class MethodSpec(InputSpec):
 
     Attributes:
         name: the name on the command line and in every record, such as "selfmis".
-        kind: "encoder" (features for a linear probe) or "generator" (lead I to twelve leads).
+        kind: "encoder" (features for a linear probe), "generator" (lead I to twelve leads), or "part" (what another
+            method's pre-training starts from, and nothing by itself).
         title: the name in tables; `name` when empty.
         embedding_dim: features per record, None for a generator.
         version: bumped whenever outputs change.
         pretraining_data: data sets that the published weights have seen: the honest record of leakage.
         needs_weights: False for an anchor that has none to load.
         pretrainable: True when the adapter also satisfies `Pretrainable`.
+        weights_of: the method whose published files and pre-trainings this one uses, its own when empty: a variant
+            that reads the same tensors another way.
         paper, license, published_weights: where the method comes from, and where its published weights live.
     """
 
     name: str
-    kind: Literal["encoder", "generator"] = "encoder"
+    kind: Kind = "encoder"
     title: str = ""
     embedding_dim: int | None = None
     version: int = 1
     pretraining_data: tuple[str, ...] = ()
     needs_weights: bool = True
     pretrainable: bool = False
+    weights_of: str = ""
     paper: str = ""
     license: str = ""
     published_weights: str = ""
@@ -91,6 +97,8 @@ class MethodSpec(InputSpec):
     def identity(self) -> dict[str, Any]:
         """The fields that determine outputs, as JSON-able values: prose about the method is left out."""
         prose = {"title", "paper", "license", "published_weights", "pretraining_data", "needs_weights", "pretrainable"}
+        # Whose file it was does not matter: the file is in every key by its content.
+        prose.add("weights_of")
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -140,13 +148,53 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Tokenizing(Protocol):
+    """A method whose network reads tokens that are cut out of the signal once, kept, and used in every pass.
+
+    Tokens are arrays by name, each (batch, positions, ...) on the CPU; what is zero in all of them from some position
+    on is padding. They depend on the signal and on `tokenizer`, never on weights or on the other records. Pre-training
+    takes one view, and its objective is given the tokens by their names in place of the signal.
+
+    Attributes:
+        tokenizer: what determines the tokens, beside the signal and its preparation; JSON-able.
+    """
+
+    tokenizer: Mapping[str, Any]
+
+    def tokenize(self, ecg: Tensor) -> dict[str, Tensor]:
+        """(batch, leads, samples) as `spec` or a view describes -> tokens by name."""
+
+
+@runtime_checkable
+class Tokenizer(Encoder, Tokenizing, Protocol):
+    """An encoder of tokens; `embed` is `tokenize`, then `embed_tokens`."""
+
+    def embed_tokens(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """Tokens on the network's device -> (batch, embedding_dim), without gradient."""
+
+
+@runtime_checkable
+class Part(Protocol):
+    """What another method's pre-training starts from: it loads, and has nothing to measure."""
+
+    spec: MethodSpec
+
+    def load(self, weights: Path | None, device: torch.device) -> LoadReport | None:
+        """Build the network on `device`, from a weights file or, for None, from torch's current random state."""
+
+
+Adapter = Encoder | Generator | Part
+
+
+@runtime_checkable
 class Pretrainable(Protocol):
     """A method that mibench can train itself, without labels.
 
     Attributes:
         spec: as above.
         init_parts: names of the parts that can start from a published file (`--init PART=FILE`).
-        views: the inputs that the objective takes, by name; each is prepared by `adapters.signal.prepare`.
+        views: the inputs that the objective takes, by name; each is prepared by `adapters.signal.prepare` and given as
+            (batch, leads, samples), or as (batch, windows, leads, samples) where a view cuts several windows.
     """
 
     spec: MethodSpec
@@ -155,6 +203,10 @@ class Pretrainable(Protocol):
 
     def objective(self, init: Mapping[str, Path]) -> nn.Module:
         """The training module; forward({view: tensor}) -> {"loss": scalar, other scalars for the log}.
+
+        Beside the views the batch holds "patient", (batch,) int64: equal numbers are the same patient. Randomness comes
+        from torch's global generator, which is seeded for every step; whatever else lasts from step to step lives in
+        buffers of the module, so that checkpoints hold it.
 
         Parameters without `requires_grad` are never touched by the optimiser. `init` maps parts to weights files; what
         reading them found may be left in an attribute `init_reports`, a LoadReport by part, for the run's record.
@@ -182,6 +234,11 @@ class MethodCard:
         options: values for the adapter's `Options` dataclass; presets already merged.
         presets: named sets of options.
         pretraining: values for the pre-training protocol where the method's own differ from its defaults.
+        starts_from: part -> method whose weights that part of a pre-training needs; pre-trained first where none are
+            given.
+        demo: the preset that the demo heart is run with, where the full size takes too long to show the way.
+        facts: what `mibench methods` tells without importing anything: kind, input, license, weights, parameters,
+            pretraining_parameters, macs, paper_macs; tests hold them against the network.
         root: package against which a relative target is resolved; empty for anything but our own.
     """
 
@@ -195,4 +252,7 @@ class MethodCard:
     options: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pretraining: Mapping[str, Any] = field(default_factory=dict)
+    starts_from: Mapping[str, str] = field(default_factory=dict)
+    demo: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""

@@ -30,7 +30,8 @@ def prepare(millivolt: Tensor, sampling_rate: float, observed: Sequence[str], sp
         spec: what the network takes.
 
     Returns:
-        (batch, windows, len(spec.leads), spec.samples) float32; windows is 1 unless the spec cuts several.
+        (batch, windows, len(spec.leads), spec.samples) float32; windows is 1 unless the spec cuts several. A random
+        window is drawn from torch's CPU generator, so that the same seed cuts the same windows on every device.
 
     Raises:
         MibenchError: no lead of the network was observed, or the record is too short or too long for it.
@@ -72,7 +73,7 @@ def resample(signal: Tensor, rate: float, wanted: float) -> Tensor:
 
 
 def cut_windows(signal: Tensor, spec: InputSpec) -> Tensor:
-    """(batch, leads, samples) -> (batch, windows, leads, spec.samples), equally spaced from first to last sample.
+    """(batch, leads, samples) -> (batch, windows, leads, spec.samples): equally spaced, or one at a random start.
 
     Raises:
         MibenchError: the length is not what the network takes; padding would be invented signal.
@@ -85,11 +86,16 @@ def cut_windows(signal: Tensor, spec: InputSpec) -> Tensor:
                 f"these have {length / spec.sampling_rate:g} s: cut them to that length first"
             )
         return signal.unsqueeze(1)
-    if length < spec.samples:
+    spare = length - spec.samples
+    if spare < 0:
         raise MibenchError(
             f"the method takes windows of {spec.seconds:g} s; these records have only {length / spec.sampling_rate:g} s"
         )
-    starts = torch.linspace(0, length - spec.samples, spec.window_count).round().long().tolist()
+    if spec.windows == "random-window":
+        first = torch.randint(spare + 1, (len(signal), 1, 1)).to(signal.device)
+        places = first + torch.arange(spec.samples, device=signal.device)
+        return signal.gather(-1, places.expand(-1, signal.shape[1], -1)).unsqueeze(1)
+    starts = torch.linspace(0, spare, spec.window_count).round().long().tolist()
     return torch.stack([signal[..., start : start + spec.samples] for start in starts], dim=1)
 
 

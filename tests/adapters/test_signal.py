@@ -105,3 +105,24 @@ def test_wrong_records_are_refused(samples: int, rate: float, leads: list[str], 
 def test_specs_refuse_unknown_leads() -> None:
     with pytest.raises(ValueError, match="aVX"):
         InputSpec(leads=("aVX",))
+
+
+def test_a_random_window_is_a_piece_of_its_record_and_the_seed_decides_which() -> None:
+    spec = InputSpec(leads=("I", "II"), samples=2000, normalization="none", windows="random-window")
+    record = torch.arange(5000.0).repeat(64, 2, 1) + torch.tensor([0.0, 1e4])[:, None]
+    torch.manual_seed(1)
+    cut = prepare(record, 500.0, ["I", "II"], spec)
+    assert cut.shape == (64, 1, 2, 2000)
+    starts = cut[:, 0, 0, 0]
+    torch.testing.assert_close(cut[:, 0, 0], starts[:, None] + torch.arange(2000.0))
+    torch.testing.assert_close(cut[:, 0, 1], cut[:, 0, 0] + 1e4, msg="all leads of a record are cut at the same place")
+    assert len(starts.unique()) > 50
+    assert starts.max() <= 3000
+    torch.manual_seed(1)
+    assert torch.equal(cut, prepare(record, 500.0, ["I", "II"], spec))
+
+
+def test_a_random_window_reaches_both_ends() -> None:
+    spec = InputSpec(samples=5, sampling_rate=500.0, normalization="none", windows="random-window")
+    starts = prepare(torch.arange(7.0).repeat(200, 1, 1), 500.0, ["I"], spec)[:, 0, 0, 0]
+    assert starts.unique().tolist() == [0.0, 1.0, 2.0]
