@@ -12,12 +12,13 @@ import numpy.typing as npt
 import torch
 from filelock import FileLock
 
-from ..adapters.base import Encoder
+from ..adapters.base import Encoder, Tokenizer
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .data.store import SignalStore
 from .files import atomic_path, safe_name, sha256_json
 from .home import home
+from .tokens import TokenStore, cached_tokens
 
 PART_RECORDS = 512
 """Records between two saves: what a kill can cost."""
@@ -54,16 +55,35 @@ def embed_signals(
     windows = prepare(signal, sampling_rate, leads, encoder.spec)
     records, count = windows.shape[:2]
     with torch.inference_mode():
-        output = encoder.embed(windows.flatten(0, 1))
-    wanted = (records * count, encoder.spec.embedding_dim)
+        output = _checked(encoder, encoder.embed(windows.flatten(0, 1)), records * count)
+    embedding: npt.NDArray[np.float32] = output.view(records, count, -1).mean(dim=1).cpu().numpy()
+    return embedding
+
+
+def embed_tokens(
+    encoder: Tokenizer, tokens: TokenStore, rows: npt.NDArray[np.int64], device: torch.device
+) -> npt.NDArray[np.float32]:
+    """Embeddings of some records from their tokens, in one forward pass.
+
+    Raises:
+        MibenchError: as of `embed_signals`.
+    """
+    with torch.inference_mode():
+        given = {name: value.to(device, non_blocking=True) for name, value in tokens.read(rows).items()}
+        output = _checked(encoder, encoder.embed_tokens(given), len(rows))
+    embedding: npt.NDArray[np.float32] = output.cpu().numpy()
+    return embedding
+
+
+def _checked(encoder: Encoder, output: torch.Tensor, batch: int) -> torch.Tensor:
+    wanted = (batch, encoder.spec.embedding_dim)
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise MibenchError(
             f"method {encoder.spec.name}: embed() must return (batch, embedding_dim) = {wanted} and returned {shape}: "
             f"mend its embed() or its spec.embedding_dim"
         )
-    embedding: npt.NDArray[np.float32] = output.float().view(records, count, -1).mean(dim=1).cpu().numpy()
-    return embedding
+    return output.float()
 
 
 def embed_rows(
@@ -73,8 +93,9 @@ def embed_rows(
     leads: Sequence[str],
     batching: Batching,
     progress: Progress | None = None,
+    tokens: TokenStore | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Embeddings of some rows of a store, in their order; only the observed `leads` are read.
+    """Embeddings of some rows of a store, in their order; only the observed `leads` are read, or their tokens.
 
     Raises:
         MibenchError: an embedding is not finite; the record is named.
@@ -82,7 +103,10 @@ def embed_rows(
     parts = []
     for start in range(0, len(rows), batching.batch_size):
         chosen = rows[start : start + batching.batch_size]
-        part = embed_signals(encoder, store.read(chosen, leads), store.sampling_rate, leads, batching.device)
+        if tokens is not None and isinstance(encoder, Tokenizer):
+            part = embed_tokens(encoder, tokens, chosen, batching.device)
+        else:
+            part = embed_signals(encoder, store.read(chosen, leads), store.sampling_rate, leads, batching.device)
         if not np.isfinite(part).all():
             record = store.records[chosen[int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])]]
             raise MibenchError(f"method {encoder.spec.name}: the embedding of record {record} is not finite")
@@ -127,7 +151,7 @@ def cached_embeddings(
     with FileLock(folder / ".lock"):
         ready = _read(whole, len(store))
         if ready is None:
-            ready = _compute(load, folder, store, leads, batching, steps(f"embedding with {method}", len(store)))
+            ready = _compute(load, method, folder, store, leads, batching, steps)
             _write(whole, ready)
             for part in folder.glob("part-*.npy"):
                 part.unlink()
@@ -136,25 +160,30 @@ def cached_embeddings(
 
 def _compute(
     load: Callable[[], Encoder],
+    method: str,
     folder: Path,
     store: SignalStore,
     leads: Sequence[str],
     batching: Batching,
-    progress: Progress,
+    steps: Callable[[str, int], Progress],
 ) -> npt.NDArray[np.float32]:
     parts = []
-    encoder = None
+    encoder = tokens = None
+    progress = steps(f"embedding with {method}", len(store))
     for number, start in enumerate(range(0, len(store), PART_RECORDS)):
         rows = np.arange(start, min(start + PART_RECORDS, len(store)), dtype=np.int64)
         file = folder / f"part-{number:05d}.npy"
         part = _read(file, len(rows))
         if part is None:
-            encoder = encoder or load()
+            if encoder is None:
+                encoder = load()
+                if isinstance(encoder, Tokenizer):
+                    tokens = cached_tokens(encoder, encoder.spec, store, leads, steps)
 
             def count(done: int, start: int = start) -> None:
                 progress(start + done)
 
-            part = embed_rows(encoder, store, rows, leads, batching, count)
+            part = embed_rows(encoder, store, rows, leads, batching, count, tokens)
             _write(file, part)
         progress(start + len(rows))
         parts.append(part)

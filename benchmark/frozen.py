@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..adapters.base import Encoder
+from ..adapters.base import Encoder, Tokenizer
 from ..adapters.errors import MibenchError
 from .conformance import assert_sound
 from .embed import cached_embeddings, embedding_folder, embedding_key
 from .files import write_json
 from .protocols.request import Request
+from .tokens import cached_tokens
 from .weights import Weights
 
 NOTES = "notes.json"
@@ -22,10 +26,23 @@ class RefusedWeightsError(MibenchError):
     """The weights do not fit the method: nothing was run, so nothing failed."""
 
 
-def embeddings_of(
-    request: Request, weights: Weights, leads: tuple[str, ...]
-) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
-    """(records, embedding_dim) of the request's data, and what loading the weights found.
+@dataclass(frozen=True)
+class Frozen:
+    """What a frozen encoder made of a data set.
+
+    Attributes:
+        embeddings: (records, embedding_dim).
+        notes: what loading the weights found.
+        without_tokens: number of records out of which nothing was cut; None for an encoder that reads signals.
+    """
+
+    embeddings: npt.NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+    without_tokens: int | None = None
+
+
+def embeddings_of(request: Request, weights: Weights, leads: tuple[str, ...]) -> Frozen:
+    """Embeddings of the request's data, from the cache or computed now.
 
     Raises:
         RefusedWeightsError: the weights file does not fit.
@@ -46,12 +63,23 @@ def embeddings_of(
             request.say(f"{weights.name}: {note}")
         assert_sound(encoder, store, leads, device)
         # Kept beside the embeddings: a later run from the cache has the same to say in its record.
-        write_json(folder / NOTES, list(notes))
+        write_json(folder / NOTES, {"notes": list(notes)})
         return encoder
 
     embeddings = cached_embeddings(load, request.method, folder, store, leads, request.batching, request.steps)
+    about = _read_notes(folder)
+    if isinstance(encoder, Tokenizer) and "without_tokens" not in about:
+        about["without_tokens"] = cached_tokens(encoder, encoder.spec, store, leads, request.steps).empty
+        write_json(folder / NOTES, about)
+        if about["without_tokens"]:
+            request.say(
+                f"{request.method}: nothing could be cut out of {about['without_tokens']} of {len(store)} records"
+            )
+    return Frozen(embeddings, tuple(about.get("notes", ())), about.get("without_tokens"))
+
+
+def _read_notes(folder: Path) -> dict[str, Any]:
     try:
-        notes = tuple(json.loads((folder / NOTES).read_text(encoding="utf-8")))
+        return dict(json.loads((folder / NOTES).read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        notes = ()
-    return embeddings, notes
+        return {}

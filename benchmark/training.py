@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,34 +19,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from ..adapters.base import LEADS, InputSpec, LoadReport, Pretrainable
+from ..adapters.base import LEADS, LoadReport, Pretrainable, Tokenizing
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .ecg import TRAIN_FOLDS, VALIDATION_FOLD
 from .files import atomic_path
 from .protocols.request import Request
+from .schedule import Settings, learning_rate, step_rows, steps_per_epoch
 from .seeds import derive
+from .tokens import TokenStore, cached_tokens
 
 CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The paper's Table 7: AdamW, cosine per step down to zero without warm-up, gradients clipped by norm."""
-
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    clip: float = 1.0
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    drop_last: bool = True
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError("epochs must be at least 1 and batch_size at least 2")
 
 
 @dataclass(frozen=True)
@@ -57,26 +38,6 @@ class Saving:
 
     seconds: float = 300.0
     steps: int | None = None
-
-
-def learning_rate(settings: Settings, step: int, total: int) -> float:
-    """Cosine from the peak at step 0 down to zero at `total`."""
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
-
-
-def step_rows(rows: npt.NDArray[np.int64], settings: Settings, seed: int, step: int) -> npt.NDArray[np.int64]:
-    """The records of one step: a function of its number alone, so that a resumed run sees what it would have seen."""
-    per_epoch = steps_per_epoch(len(rows), settings)
-    epoch, within = divmod(step, per_epoch)
-    order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(rows))
-    # Sorted within the batch: the loss does not mind, and the disk is read in one direction.
-    return np.sort(rows[order[within * settings.batch_size : (within + 1) * settings.batch_size]])
-
-
-def steps_per_epoch(records: int, settings: Settings) -> int:
-    """Number of optimiser steps in an epoch."""
-    full, rest = divmod(records, settings.batch_size)
-    return full if settings.drop_last or rest < 2 else full + 1
 
 
 class Training:
@@ -104,6 +65,9 @@ class Training:
             )
         self.total = settings.epochs * self.per_epoch
         self.leads = tuple(lead for lead in LEADS if any(lead in view.leads for view in method.views.values()))
+        # Numbers in place of names: all an objective may want to know is who is the same.
+        self.patients = np.unique(request.data.patients, return_inverse=True)[1].astype(np.int64)
+        self.tokens = self._tokenize()
         self.step = 0
         self.seconds = 0.0
         self.losses: list[dict[str, float]] = []
@@ -164,7 +128,9 @@ class Training:
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
+        if self.settings.clip:
+            limit = self.settings.clip
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False)
         self.optimizer.step()
         logged = {name: float(value.detach()) for name, value in parts.items()}
         self.losses.append({"step": float(self.step), **logged})
@@ -172,12 +138,26 @@ class Training:
 
     def _batch(self, rows: npt.NDArray[np.int64]) -> dict[str, Tensor]:
         """Every view of the records, prepared on the device; leads that no view takes are never read."""
+        device = self.request.batching.device
+        patient = torch.from_numpy(self.patients[rows]).to(device, non_blocking=True)
+        if self.tokens is not None:
+            tokens = self.tokens.read(rows)
+            return {"patient": patient, **{name: value.to(device) for name, value in tokens.items()}}
         store = self.request.data.store
-        millivolt = torch.from_numpy(store.read(rows, self.leads)).to(self.request.batching.device, non_blocking=True)
-        return {
-            name: _single_window(prepare(millivolt, store.sampling_rate, self.leads, view), name, view)
-            for name, view in self.method.views.items()
+        millivolt = torch.from_numpy(store.read(rows, self.leads)).to(device, non_blocking=True)
+        views = {
+            name: prepare(millivolt, store.sampling_rate, self.leads, view) for name, view in self.method.views.items()
         }
+        single = {name for name, view in self.method.views.items() if view.window_count == 1}
+        return {"patient": patient, **{name: view[:, 0] if name in single else view for name, view in views.items()}}
+
+    def _tokenize(self) -> TokenStore | None:
+        """The tokens of all records, where the method reads tokens: they are cut once, not once in every epoch."""
+        method, request = self.method, self.request
+        if not isinstance(method, Tokenizing):
+            return None
+        (view,) = method.views.values()
+        return cached_tokens(method, view, request.data.store, self.leads, request.steps)
 
     def _end_epoch(self) -> None:
         epoch = self.step // self.per_epoch
@@ -245,12 +225,6 @@ def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
         betas=settings.betas,
         eps=settings.eps,
     )
-
-
-def _single_window(windows: Tensor, name: str, view: InputSpec) -> Tensor:
-    if windows.shape[1] != 1:
-        raise MibenchError(f"the view `{name}` of a pre-training takes one window, not {view.window_count}")
-    return windows[:, 0]
 
 
 def losses_as_csv(losses: list[dict[str, float]]) -> str:

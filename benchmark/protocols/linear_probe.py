@@ -22,7 +22,7 @@ from ...adapters.options import plain
 from ...adapters.signal import prepare
 from .. import results
 from ..ecg import MI_STATEMENTS
-from ..frozen import RefusedWeightsError, embeddings_of
+from ..frozen import Frozen, RefusedWeightsError, embeddings_of
 from ..metrics import auc, macro
 from ..probe import Head, HeadTask, ProbeSettings, train_heads
 from ..provenance import now, provenance
@@ -92,18 +92,18 @@ def run(
         _assert_fitting(request, settings)
         started = time.monotonic()
         try:
-            embeddings, notes = embeddings_of(request, weights, settings.observed_leads)
-            heads = _train(request, settings, split, missing, embeddings)
+            frozen = embeddings_of(request, weights, settings.observed_leads)
+            heads = _train(request, settings, split, missing, frozen.embeddings)
         except RefusedWeightsError:
             raise
         except Exception as problem:
             for failed in missing:
-                record = _envelope(request, weights, settings, version, failed, split, (), started)
+                record = _envelope(request, weights, settings, version, failed, split, None, started)
                 results.write_failure(request.results, record, str(problem) or type(problem).__name__)
             raise
         for ready, head in zip(missing, heads, strict=True):
-            record = _envelope(request, weights, settings, version, ready, split, notes, started)
-            _finish(request, record, head, embeddings, split, settings)
+            record = _envelope(request, weights, settings, version, ready, split, frozen, started)
+            _finish(request, record, head, frozen.embeddings, split, settings)
     return [results.record_path(*place, run.key) for run in runs]
 
 
@@ -186,9 +186,12 @@ def _envelope(
     version: int,
     run: _Run,
     split: dict[str, npt.NDArray[np.int64]],
-    notes: tuple[str, ...],
+    frozen: Frozen | None,
     started: float,
 ) -> dict[str, Any]:
+    data = request.data_record(settings.observed_leads, {part: len(rows) for part, rows in split.items()})
+    if frozen is not None and frozen.without_tokens is not None:
+        data["without_tokens"] = frozen.without_tokens
     return {
         "schema": results.SCHEMA_VERSION,
         "key": run.key,
@@ -200,10 +203,10 @@ def _envelope(
             "name": weights.name,
             "sha256": weights.sha256,
             "seed": weights.seed,
-            "notes": list(notes),
+            "notes": list(frozen.notes) if frozen else [],
             "pretraining": weights.pretraining,
         },
-        "data": request.data_record(settings.observed_leads, {part: len(rows) for part, rows in split.items()}),
+        "data": data,
         "ratio": run.ratio,
         "seed": run.seed,
         "determinants": run.determinants,

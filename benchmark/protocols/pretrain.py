@@ -19,7 +19,8 @@ from .. import results
 from ..ecg import TRAIN_FOLDS
 from ..files import sha256_file, write_json, write_text
 from ..provenance import now, provenance
-from ..training import CHECKPOINT, Saving, Settings, Training, losses_as_csv
+from ..schedule import Settings
+from ..training import CHECKPOINT, Saving, Training, losses_as_csv
 from ..weights import pretrained_folder
 from .request import Request
 
@@ -101,6 +102,7 @@ def _finish(training: Training, envelope: Mapping[str, Any]) -> None:
         "created": envelope["created"],
         "data": {"name": request.data.name, "manifest": request.data.manifest, "folds": list(TRAIN_FOLDS)},
         "settings": plain(training.settings),
+        "options": plain(request.card.options),
         "init": envelope["determinants"]["init"],
         "sha256": sha256_file(weights),
     }

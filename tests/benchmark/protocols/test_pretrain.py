@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -20,13 +19,14 @@ from safetensors.torch import load_file
 
 from mibench.adapters.base import InputSpec, LoadReport, MethodSpec
 from mibench.adapters.errors import MibenchError
-from mibench.benchmark import config, results, training
+from mibench.benchmark import config, results
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.embed import Batching
 from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
 from mibench.benchmark.runner import make
+from mibench.benchmark.schedule import step_rows
 from support import TINY, TINY_ARGUMENTS, assert_valid
 
 SETTINGS = pretrain.Settings(epochs=2, batch_size=16)
@@ -69,30 +69,6 @@ def test_the_demo_is_short_and_everything_else_is_not() -> None:
     short, _ = config.protocol(pretrain.NAME, pretrain.Settings, data="demo")
     assert (short.epochs, short.batch_size) != (20, 128)
     assert config.protocol(pretrain.NAME, pretrain.Settings, data="ptb-xl")[0] == pretrain.Settings()
-
-
-def test_the_rate_is_a_cosine_per_step() -> None:
-    settings = pretrain.Settings(learning_rate=2.0)
-    rates = [training.learning_rate(settings, step, 100) for step in range(101)]
-    assert rates[0] == 2.0
-    assert rates[50] == pytest.approx(1.0)
-    assert rates[100] == pytest.approx(0.0)
-    assert rates == sorted(rates, reverse=True)
-    assert rates[25] == pytest.approx(1 + math.cos(math.pi / 4))
-
-
-def test_each_epoch_sees_every_record_once_in_another_order() -> None:
-    rows = np.arange(100, 196)
-    epochs = [
-        np.concatenate([training.step_rows(rows, SETTINGS, 0, 6 * epoch + step) for step in range(6)])
-        for epoch in range(2)
-    ]
-    for seen in epochs:
-        assert sorted(seen.tolist()) == rows.tolist()
-    assert epochs[0].tolist() != epochs[1].tolist()
-    again = training.step_rows(rows, SETTINGS, 0, 7)
-    assert again.tolist() == training.step_rows(rows, SETTINGS, 0, 7).tolist()
-    assert again.tolist() != training.step_rows(rows, SETTINGS, 1, 7).tolist()
 
 
 def test_the_same_command_does_nothing_twice(demo: Dataset, tmp_path: Path) -> None:
@@ -188,7 +164,7 @@ def test_a_loss_that_is_no_number_names_its_records(demo: Dataset, tmp_path: Pat
     request = Request(DivergingMethod(), card, demo, tmp_path / "results", Batching(torch.device("cpu")))
     with pytest.raises(MibenchError, match="the loss is nan at step 2; the batch holds records") as caught:
         pretrain.run(request, SETTINGS, 1)
-    rows = training.step_rows(demo.rows(range(1, 9), labelled=False), SETTINGS, 0, 2)
+    rows = step_rows(demo.rows(range(1, 9), labelled=False), SETTINGS, 0, 2)
     assert all(record in str(caught.value) for record in demo.records[rows])
     (file,) = (tmp_path / "results").rglob("*.json")
     assert_valid(results.read(file))

@@ -1,0 +1,219 @@
+"""Tokens: what a tokenising method cuts out of the signals, cut once per data set and kept.
+
+A folder with `tokens.json`, `offsets.npy` and one array per name that holds the tokens of all records one after
+another, without the padding: a sentence mostly fills a small part of its positions.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ..adapters.base import InputSpec, Tokenizing
+from ..adapters.errors import MibenchError
+from ..adapters.signal import prepare
+from .data.store import SignalStore
+from .files import atomic_path, sha256_json, write_json
+from .home import home
+
+PART_RECORDS = 512
+"""Records between two saves: what a kill can cost."""
+
+BATCH_RECORDS = 64
+DESCRIPTION = "tokens.json"
+OFFSETS = "offsets.npy"
+
+Steps = Callable[[str, int], Callable[[int], None]]
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class TokenStore:
+    """The tokens of a whole data set, open for reading.
+
+    Attributes:
+        path: the folder.
+        records: number of records.
+        positions: length of every sentence, padding included.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        about = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        self.records: int = about["records"]
+        self.positions: int = about["positions"]
+        self._names: list[str] = about["names"]
+
+    @property
+    def empty(self) -> int:
+        """Number of records out of which nothing was cut."""
+        return int((np.diff(self._offsets) == 0).sum())
+
+    def read(self, rows: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        """Tokens of some records by name, each (len(rows), positions, ...), padded with zeros."""
+        starts, ends = self._offsets[rows], self._offsets[np.asarray(rows) + 1]
+        found = {}
+        for name, array in self._arrays.items():
+            padded = np.zeros((len(rows), self.positions, *array.shape[1:]), dtype=array.dtype)
+            for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+                padded[place, : end - start] = array[start:end]
+            found[name] = torch.from_numpy(padded)
+        return found
+
+    @cached_property
+    def _offsets(self) -> npt.NDArray[np.int64]:
+        offsets: npt.NDArray[np.int64] = np.load(self.path / OFFSETS, allow_pickle=False)
+        return offsets
+
+    @cached_property
+    def _arrays(self) -> Arrays:
+        return {name: np.load(self.path / f"{name}.npy", allow_pickle=False, mmap_mode="r") for name in self._names}
+
+
+def cached_tokens(
+    method: Tokenizing, spec: InputSpec, store: SignalStore, leads: Sequence[str], steps: Steps
+) -> TokenStore:
+    """The tokens of a whole store, from the cache or cut part by part; a kill loses at most the part in work.
+
+    Args:
+        method: cuts them.
+        spec: how signals are prepared for it.
+        leads: that were observed.
+        steps: makes a progress function.
+
+    Raises:
+        MibenchError: what the method gave is not tokens as the contract describes them.
+    """
+    folder = home() / "tokens" / tokens_key(method.tokenizer, spec, store, leads)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / DESCRIPTION).is_file():
+            _build(method, spec, store, leads, steps, folder)
+        return TokenStore(folder)
+
+
+def tokens_key(tokenizer: Mapping[str, Any], spec: InputSpec, store: SignalStore, leads: Sequence[str]) -> str:
+    """What determines tokens: how they are cut, how the signal was prepared, the signals, and the observed leads."""
+    prepared = asdict(spec)
+    about = {entry.name: prepared[entry.name] for entry in fields(InputSpec)}
+    what = {"tokenizer": dict(tokenizer), "input": about, "signals": store.manifest, "leads": list(leads)}
+    return sha256_json(what)[:16]
+
+
+def check_tokens(tokens: Mapping[str, Tensor], records: int) -> int:
+    """The number of positions of a batch of tokens.
+
+    Raises:
+        MibenchError: no arrays, or of different shapes, or not finite.
+    """
+    shapes = {name: tuple(value.shape) for name, value in tokens.items()}
+    places = {shape[:2] for shape in shapes.values()}
+    if len(places) != 1 or any(len(place) != 2 or place[0] != records for place in places):
+        raise MibenchError(
+            f"tokenize() must give arrays of (batch, positions, ...) for {records} records; got {shapes}"
+        )
+    for name, value in tokens.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise MibenchError(
+                f"tokenize() gave NaN or infinite values in `{name}`: mend it, a flat lead is the usual cause"
+            )
+    return int(next(iter(places))[1])
+
+
+def _build(
+    method: Tokenizing, spec: InputSpec, store: SignalStore, leads: Sequence[str], steps: Steps, folder: Path
+) -> None:
+    bar = steps("cutting tokens", len(store))
+    parts = []
+    for number, start in enumerate(range(0, len(store), PART_RECORDS)):
+        rows = np.arange(start, min(start + PART_RECORDS, len(store)), dtype=np.int64)
+        file = folder / f"part-{number:05d}.npz"
+        if not _is_whole(file, len(rows)):
+            _write_part(file, _cut(method, spec, store, leads, rows))
+        bar(start + len(rows))
+        parts.append(file)
+    _join(folder, parts, len(store))
+    for file in parts:
+        file.unlink()
+
+
+def _cut(
+    method: Tokenizing, spec: InputSpec, store: SignalStore, leads: Sequence[str], rows: npt.NDArray[np.int64]
+) -> Arrays:
+    """Tokens of some records without padding, with `lengths` (records,) and `positions` ()."""
+    pieces: dict[str, list[npt.NDArray[Any]]] = {}
+    lengths, positions = [], 0
+    for start in range(0, len(rows), BATCH_RECORDS):
+        chosen = rows[start : start + BATCH_RECORDS]
+        windows = prepare(torch.from_numpy(store.read(chosen, leads)), store.sampling_rate, leads, spec)
+        if windows.shape[1] != 1:
+            raise MibenchError(f"tokens are cut out of one window per record, not out of {windows.shape[1]}")
+        tokens = {name: value.cpu() for name, value in method.tokenize(windows[:, 0]).items()}
+        positions = check_tokens(tokens, len(chosen))
+        count = _lengths(tokens)
+        lengths.append(count)
+        real = torch.arange(positions)[None] < torch.from_numpy(count)[:, None]
+        for name, value in tokens.items():
+            pieces.setdefault(name, []).append(value[real].numpy())
+    arrays = {name: np.concatenate(values) for name, values in pieces.items()}
+    return {**arrays, "lengths": np.concatenate(lengths), "positions": np.array(positions)}
+
+
+def _lengths(tokens: Mapping[str, Tensor]) -> npt.NDArray[np.int64]:
+    """Position behind the last one that is not zero in some array, by record."""
+    used = torch.stack(
+        [value.ne(0).flatten(2).any(dim=2) if value.ndim > 2 else value.ne(0) for value in tokens.values()]
+    )
+    places = torch.arange(1, used.shape[2] + 1)
+    return (used.any(dim=0) * places).amax(dim=1).numpy().astype(np.int64)
+
+
+def _is_whole(file: Path, records: int) -> bool:
+    try:
+        with np.load(file, allow_pickle=False) as part:
+            return len(part["lengths"]) == records
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def _write_part(file: Path, arrays: Arrays) -> None:
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+def _join(folder: Path, parts: Sequence[Path], records: int) -> None:
+    """One array per name out of all parts, written without holding them all; the description comes last."""
+    lengths, names, positions = [], [], 0
+    for file in parts:
+        with np.load(file, allow_pickle=False) as part:
+            lengths.append(part["lengths"])
+            positions = int(part["positions"])
+            names = [name for name in part.files if name not in ("lengths", "positions")]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    for name in names:
+        with np.load(parts[0], allow_pickle=False) as part:
+            kind, tail = part[name].dtype, part[name].shape[1:]
+        with atomic_path(folder / f"{name}.npy") as temporary:
+            _fill(temporary, name, parts, (int(offsets[-1]), *tail), kind)
+    with atomic_path(folder / OFFSETS) as temporary, temporary.open("wb") as stream:
+        np.save(stream, offsets)
+    write_json(folder / DESCRIPTION, {"records": records, "positions": positions, "names": names})
+
+
+def _fill(path: Path, name: str, parts: Sequence[Path], shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    with path.open("wb") as stream:
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for file in parts:
+            with np.load(file, allow_pickle=False) as part:
+                stream.write(np.ascontiguousarray(part[name]).tobytes())

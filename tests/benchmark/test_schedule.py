@@ -1,0 +1,68 @@
+"""The course of a pre-training: rates, and who is in which step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mibench.benchmark.schedule import Settings, learning_rate, step_rows, steps_per_epoch
+
+
+def test_the_rate_is_a_cosine_per_step() -> None:
+    settings = Settings(learning_rate=2.0)
+    rates = [learning_rate(settings, step, 100) for step in range(101)]
+    assert rates[0] == 2.0
+    assert rates[50] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(0.0)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[25] == pytest.approx(1 + math.cos(math.pi / 4))
+
+
+def test_a_warm_up_rises_in_a_line_and_the_cosine_begins_after_it() -> None:
+    settings = Settings(epochs=10, warmup_epochs=2, learning_rate=1.0, final_learning_rate=0.2)
+    rates = [learning_rate(settings, step, 100) for step in range(101)]
+    assert rates[:21] == pytest.approx([step / 20 for step in range(21)])
+    assert rates[60] == pytest.approx(0.6), "half way from 20 to 100, half way from 1 to 0.2"
+    assert rates[100] == pytest.approx(0.2)
+
+
+def test_a_constant_rate_stays_and_grows_with_the_batch_where_asked() -> None:
+    settings = Settings(schedule="constant", learning_rate=3e-4, rate_per_records=256, batch_size=64)
+    assert [learning_rate(settings, step, 50) for step in range(50)] == pytest.approx([7.5e-5] * 50)
+    assert Settings(learning_rate=3e-4).peak == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"epochs": 3, "warmup_epochs": 3}, "must be fewer than epochs"),
+        ({"warmup_epochs": -1.0}, "must be fewer than epochs"),
+        ({"final_learning_rate": 1.0}, "beyond the peak of 0.0001"),
+        ({"clip": -1.0}, "clip must not be negative"),
+        ({"rate_per_records": 0}, "at least 1 or null"),
+        ({"batch_size": 1}, "batch_size at least 2"),
+    ],
+)
+def test_refuses_what_cannot_be(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Settings(**wrong)
+
+
+def test_each_epoch_sees_every_record_once_in_another_order() -> None:
+    rows, settings = np.arange(100, 196), Settings(epochs=2, batch_size=16)
+    epochs = [np.concatenate([step_rows(rows, settings, 0, 6 * epoch + step) for step in range(6)]) for epoch in (0, 1)]
+    for seen in epochs:
+        assert sorted(seen.tolist()) == rows.tolist()
+    assert epochs[0].tolist() != epochs[1].tolist()
+    again = step_rows(rows, settings, 0, 7)
+    assert again.tolist() == step_rows(rows, settings, 0, 7).tolist()
+    assert again.tolist() != step_rows(rows, settings, 1, 7).tolist()
+
+
+@pytest.mark.parametrize(("records", "drop", "steps"), [(96, True, 6), (97, True, 6), (97, False, 6), (98, False, 7)])
+def test_a_short_last_batch_is_left_out_unless_asked_for(records: int, drop: bool, steps: int) -> None:
+    # One record alone has nothing to be told from.
+    assert steps_per_epoch(records, Settings(batch_size=16, drop_last=drop)) == steps
