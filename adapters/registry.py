@@ -21,12 +21,13 @@ from typing import Any
 
 import yaml
 
-from .base import Encoder, Generator, MethodCard, MethodSpec, NoOptions
+from .base import Adapter, Encoder, Generator, MethodCard, MethodSpec, NoOptions, Part
 from .errors import MibenchError
 from .options import build, did_you_mean, merge
 
 GROUP = "mibench.methods"
 ROOT = __name__.rpartition(".adapters")[0]
+FULL = "full"
 
 
 def cards() -> tuple[dict[str, MethodCard], list[str]]:
@@ -69,18 +70,19 @@ def find(name: str) -> MethodCard:
 def resolve_options(
     card: MethodCard, preset: str | None = None, overrides: Mapping[str, Any] = MethodCard.EMPTY
 ) -> MethodCard:
-    """The card with a preset and the user's own values merged into its options.
+    """The card with a preset and the user's own values merged into its options; the preset "full" changes none.
 
     Raises:
         MibenchError: the method has no preset of that name.
     """
-    if preset is not None and preset not in card.presets:
-        raise MibenchError(f"{card.name} has no preset `{preset}`{did_you_mean(preset, list(card.presets))}")
-    chosen = card.presets[preset] if preset is not None else {}
+    presets = {FULL: {}, **card.presets}
+    if preset is not None and preset not in presets:
+        raise MibenchError(f"{card.name} has no preset `{preset}`{did_you_mean(preset, list(presets))}")
+    chosen = presets[preset] if preset is not None else {}
     return replace(card, options=merge(card.options, chosen, overrides))
 
 
-def create(card: MethodCard) -> Encoder | Generator:
+def create(card: MethodCard) -> Adapter:
     """Import the adapter's class and make an instance with the card's options.
 
     Raises:
@@ -96,7 +98,7 @@ def create(card: MethodCard) -> Encoder | Generator:
     except Exception as problem:
         raise MibenchError(f"method {card.name} ({card.target}) could not be made: {_tell(problem)}") from problem
     spec = getattr(adapter, "spec", None)
-    wanted = {"encoder": Encoder, "generator": Generator}
+    wanted = {"encoder": Encoder, "generator": Generator, "part": Part}
     if not isinstance(spec, MethodSpec) or not isinstance(adapter, wanted[spec.kind]):
         lacks = "a `spec` of type MethodSpec" if not isinstance(spec, MethodSpec) else f"the methods of {spec.kind}s"
         raise MibenchError(f"{card.target} is no adapter: it lacks {lacks}; see adapters/base.py for the contract")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..adapters import registry
 from ..adapters.base import Encoder
 from ..adapters.errors import MibenchError
 from ..adapters.options import plain
@@ -21,7 +22,7 @@ from .frozen import embeddings_of
 from .progress import steps
 from .protocols.request import Request
 from .provenance import now, version
-from .runner import choose_device, choose_leads, make
+from .runner import choose_device, choose_leads, choose_preset, make
 
 FLOAT_LIMIT_MILLIVOLT = 1000.0
 """No ECG reaches a volt: larger numbers are microvolts or raw digits."""
@@ -50,15 +51,18 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     """
     if (choices.data is None) == (choices.npy is None):
         raise MibenchError("give either --data NAME or --npy FILE with --rate")
-    card, adapter = make(method, choices.preset, config.parse_sets(choices.sets)["method"])
+    data = open_dataset(choices.data, steps) if choices.data is not None else None
+    preset = choices.preset if data is None else choose_preset(registry.find(method), choices.preset, data, say)
+    card, adapter = make(method, preset, config.parse_sets(choices.sets)["method"])
     if not isinstance(adapter, Encoder):
         raise MibenchError(f"{method} is a generator: it has no embeddings")
     leads = choose_leads(choices.leads) if choices.leads else ("I",)
     batching = Batching(choose_device(choices.device), choices.batch_size)
     array = _read_array(choices) if choices.npy is not None else None
-    data = open_dataset(choices.data, steps) if array is None else None
     name = data.name if data else ""
-    found = weights.resolve(choices.weights, adapter.spec, name, plug_in=card.origin != "built in")
+    found = weights.resolve(
+        choices.weights, adapter.spec, name, plug_in=card.origin != "built in", options=plain(card.options)
+    )
     if found is None:
         raise MibenchError(weights.how_to_get(card.name, adapter.spec, name or "ptb-xl"))
     about = {
@@ -71,7 +75,7 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     }
     if data is not None:
         request = Request(adapter, card, data, Path(), batching, say=say, steps=steps)
-        embeddings, _ = embeddings_of(request, found, leads)
+        embeddings = embeddings_of(request, found, leads).embeddings
         about["data"] = {"name": data.name, "release": data.release, "manifest": data.manifest, "notice": data.notice}
         records = data.records
     else:

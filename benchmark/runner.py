@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from ..adapters import registry
-from ..adapters.base import LEADS, Encoder, Generator, MethodCard
+from ..adapters.base import LEADS, Adapter, MethodCard
 from ..adapters.errors import MibenchError
+from ..adapters.options import plain
 from . import config, results, weights
 from .data.catalog import open_dataset
 from .data.dataset import Dataset
@@ -74,9 +75,12 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
         paths += _run_one(card, choices.weights, choices, ratios, data, say)
     wanted = data.is_demo if choices.companions is None else choices.companions
     if wanted:
-        plain = replace(choices, preset=None, sets=tuple(text for text in choices.sets if text.startswith("protocol.")))
+        anchors = replace(
+            choices, preset=None, sets=tuple(text for text in choices.sets if text.startswith("protocol."))
+        )
         for name, source in _companions(methods, choices, data):
-            paths += _run_one(registry.find(name), source, plain, ratios, data, say)
+            # An anchor of the same method is of the same size; other methods have options of their own.
+            paths += _run_one(registry.find(name), source, choices if name in methods else anchors, ratios, data, say)
     records = [results.read(path) for path in dict.fromkeys(paths)]
     return render_all(leaderboards(records, load_paper()), "text").rstrip()
 
@@ -91,10 +95,18 @@ def pretrain_and_show(method: str, choices: PretrainChoices, say: Say) -> str:
 
 def make(
     name: str, preset: str | None = None, sets: Mapping[str, Any] = MethodCard.EMPTY
-) -> tuple[MethodCard, Encoder | Generator]:
+) -> tuple[MethodCard, Adapter]:
     """A method's card with its options resolved, and its adapter."""
     card = registry.resolve_options(registry.find(name), preset, sets)
     return card, registry.create(card)
+
+
+def choose_preset(card: MethodCard, chosen: str | None, data: Dataset, say: Say) -> str | None:
+    """The preset of a method: the chosen one, or on the demo heart the one that shows the way in minutes."""
+    if chosen is not None or not (data.is_demo and card.demo):
+        return chosen
+    say(f"{card.name}: preset `{card.demo}` on the demo heart; --preset {registry.FULL} for its true size")
+    return card.demo
 
 
 def choose_device(name: str) -> torch.device:
@@ -145,8 +157,10 @@ def _run_one(
     card: MethodCard, source: str, choices: RunChoices, ratios: Sequence[float], data: Dataset, say: Say
 ) -> list[Path]:
     sets = config.parse_sets(choices.sets)
-    card = registry.resolve_options(card, choices.preset, sets["method"])
+    card = registry.resolve_options(card, choose_preset(card, choices.preset, data, say), sets["method"])
     adapter = registry.create(card)
+    if adapter.spec.kind == "part":
+        raise MibenchError(f"{card.name} is what another method's pre-training starts from: there is nothing to probe")
     if adapter.spec.kind != "encoder":
         raise MibenchError(f"{card.name} is a generator, and this version of mibench has only the linear probe")
     leads = {"observed_leads": list(choose_leads(choices.leads))} if choices.leads else {}
@@ -155,9 +169,10 @@ def _run_one(
     )
     request = _request(card, adapter, data, choices.results, choices.device, choices.force, say)
     request = replace(request, batching=replace(request.batching, batch_size=choices.batch_size))
-    found = weights.resolve(source, adapter.spec, data.name, plug_in=card.origin != "built in")
+    plug_in, options = card.origin != "built in", plain(card.options)
+    found = weights.resolve(source, adapter.spec, data.name, plug_in=plug_in, options=options)
     if found is None:
-        if not (data.is_demo and adapter.spec.pretrainable):
+        if not (data.is_demo and (adapter.spec.pretrainable or adapter.spec.weights_of)):
             raise MibenchError(weights.how_to_get(card.name, adapter.spec, data.name))
         say(f"{card.name} has no weights yet: pre-training it on the demo heart first")
         short = PretrainChoices(
@@ -166,32 +181,53 @@ def _run_one(
             device=choices.device,
             results=choices.results,
         )
-        _pretrain(registry.find(card.name), short, data, say)
-        found = weights.resolve(source, adapter.spec, data.name)
+        _pretrain(registry.find(adapter.spec.weights_of or card.name), short, data, say)
+        found = weights.resolve(source, adapter.spec, data.name, options=options)
         assert found is not None
     return linear_probe.run(request, found, settings, version, ratios, range(choices.seeds))
 
 
 def _pretrain(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
     sets = config.parse_sets(choices.sets)
-    card = registry.resolve_options(card, choices.preset, sets["method"])
+    preset = choose_preset(card, choices.preset, data, say)
+    card = registry.resolve_options(card, preset, sets["method"])
     chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size}
     given = {name: value for name, value in chosen.items() if value is not None}
     settings, version = config.protocol(
         pretrain.NAME, pretrain.Settings, sets["protocol"], given, data=data.name, method=card.pretraining
     )
     request = _request(card, registry.create(card), data, choices.results, choices.device, choices.force, say)
+    init = _init(choices.init)
+    for part, other in card.starts_from.items():
+        if part not in init:
+            init[part] = _part(registry.find(other), replace(choices, preset=preset), data, say)
+    usual, _ = config.protocol(pretrain.NAME, pretrain.Settings, method=card.pretraining)
+    shorter = (settings.epochs, settings.batch_size) != (usual.epochs, usual.batch_size)
     say(
-        f"pre-training {card.name} on folds 1-8 of {data.name}: {settings.epochs} epochs, batch {settings.batch_size} "
-        f"(the paper's: 20 epochs, batch 128)"
+        f"pre-training {card.name} on folds 1-8 of {data.name}: {settings.epochs} epochs, batch {settings.batch_size}"
+        + (f" (the published recipe: {usual.epochs} epochs, batch {usual.batch_size})" if shorter else "")
     )
     saving = pretrain.Saving(choices.checkpoint_seconds, choices.checkpoint_steps)
-    return pretrain.run(request, settings, version, _init(choices.init), choices.seed, saving)
+    return pretrain.run(request, settings, version, init, choices.seed, saving)
+
+
+def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
+    """Weights for what a pre-training starts from: registered, made before, or made now by the card's own recipe."""
+    preset = choices.preset if choices.preset in card.presets else None
+    card = registry.resolve_options(card, preset)
+    spec = registry.create(card).spec
+    found = weights.resolve("auto", spec, data.name, options=plain(card.options))
+    if found is None or found.path is None:
+        # Settings and starting files that were given are meant for the method that was asked for.
+        first = replace(choices, preset=preset, init=(), sets=())
+        return _pretrain(registry.find(card.name), first, data, say) / pretrain.WEIGHTS
+    say(f"{card.name}: {found.name}, {found.path}")
+    return found.path
 
 
 def _request(
     card: MethodCard,
-    adapter: Encoder | Generator,
+    adapter: Adapter,
     data: Dataset,
     folder: Path,
     device: str,

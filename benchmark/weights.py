@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..adapters.base import Encoder, Generator, LoadReport, MethodSpec
+from ..adapters.base import Adapter, LoadReport, MethodCard, MethodSpec
 from ..adapters.errors import MibenchError
 from .data.catalog import DEMO
 from .files import safe_name, sha256_file, write_json
@@ -45,7 +45,7 @@ class Weights:
         """What determines the network: part of every key; a file is its content, whatever it is called."""
         return {"sha256": self.sha256, "random_seed": self.seed}
 
-    def load(self, adapter: Encoder | Generator, device: torch.device) -> LoadReport:
+    def load(self, adapter: Adapter, device: torch.device) -> LoadReport:
         """Build the adapter's network with these weights.
 
         Random weights come from torch's generator, seeded by the method's name, so that they are the same each time.
@@ -55,7 +55,14 @@ class Weights:
             return adapter.load(self.path, device) or LoadReport()
 
 
-def resolve(choice: str, spec: MethodSpec, data: str, *, plug_in: bool = False) -> Weights | None:
+def resolve(
+    choice: str,
+    spec: MethodSpec,
+    data: str,
+    *,
+    plug_in: bool = False,
+    options: Mapping[str, Any] = MethodCard.EMPTY,
+) -> Weights | None:
     """What `--weights` means for a method.
 
     Args:
@@ -63,6 +70,7 @@ def resolve(choice: str, spec: MethodSpec, data: str, *, plug_in: bool = False) 
         spec: of the method.
         data: name of the data set it is for: pre-training on the demo heart only ever serves the demo heart.
         plug_in: the method is somebody's own; "auto" then falls back on what it brings itself.
+        options: of the method: pre-trainings of a network of another size do not count.
 
     Returns:
         The weights; None when "auto" or "pretrained" finds nothing.
@@ -76,7 +84,7 @@ def resolve(choice: str, spec: MethodSpec, data: str, *, plug_in: bool = False) 
         seed = int(matched.group(1) or 0)
         return Weights("random", f"random:{seed}" if seed else "random", seed=seed)
     if choice == "auto":
-        found = _published(spec) or _newest_pretrained(spec, data)
+        found = _published(spec) or _newest_pretrained(spec, data, options)
         # Only its author knows whether what a plug-in makes of `load(None)` is trained.
         return Weights("own", "its own") if found is None and plug_in and not spec.pretrainable else found
     if choice == "published":
@@ -87,7 +95,7 @@ def resolve(choice: str, spec: MethodSpec, data: str, *, plug_in: bool = False) 
             )
         return published
     if choice == "pretrained":
-        return _newest_pretrained(spec, data)
+        return _newest_pretrained(spec, data, options)
     path = Path(choice).expanduser()
     if not path.is_file():
         raise MibenchError(
@@ -101,8 +109,8 @@ def how_to_get(name: str, spec: MethodSpec, data: str) -> str:
     lines = [f"no weights of {spec.name} are at hand. One of these helps:"]
     where = f"   # {spec.published_weights}" if spec.published_weights else ""
     lines.append(f"  mibench run --method {name} --data {data} --weights FILE{where}")
-    if spec.pretrainable:
-        lines.append(f"  mibench pretrain --method {name} --data {data}")
+    if spec.pretrainable or spec.weights_of:
+        lines.append(f"  mibench pretrain --method {spec.weights_of or name} --data {data}")
     else:
         lines.append(f"  mibench weights add {name} FILE   # once; then --weights auto finds it")
     lines.append(f"  mibench run --method {name} --data {data} --weights random   # the anchor")
@@ -153,8 +161,10 @@ def _published(spec: MethodSpec) -> Weights | None:
     return Weights("published", path.name, path, entry["sha256"])
 
 
-def _newest_pretrained(spec: MethodSpec, data: str) -> Weights | None:
-    fitting = [entry for entry in pretrainings(spec.name) if (entry["data"]["name"] == DEMO) == (data == DEMO)]
+def _newest_pretrained(spec: MethodSpec, data: str, options: Mapping[str, Any]) -> Weights | None:
+    found = pretrainings(spec.weights_of or spec.name)
+    fitting = [entry for entry in found if (entry["data"]["name"] == DEMO) == (data == DEMO)]
+    fitting = [entry for entry in fitting if _sizes(entry["options"]) == _sizes(options)]
     if not fitting:
         return None
     newest = fitting[-1]
@@ -164,6 +174,16 @@ def _newest_pretrained(spec: MethodSpec, data: str) -> Weights | None:
             f"remove that folder, or pre-train again with --force"
         )
     return _pretrained(newest)
+
+
+def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole numbers in a method's `net` options, by the convention that these are what shapes its tensors."""
+    net = options.get("net", {})
+    return {
+        name: list(value) if isinstance(value, (list, tuple)) else value
+        for name, value in net.items()
+        if isinstance(value, (int, list, tuple)) and not isinstance(value, bool)
+    }
 
 
 def _from_file(path: Path) -> Weights:
@@ -183,4 +203,4 @@ def _pretrained(entry: Mapping[str, Any]) -> Weights:
 
 
 def _register_file(spec: MethodSpec) -> Path:
-    return home() / "weights" / f"{safe_name(spec.name)}.json"
+    return home() / "weights" / f"{safe_name(spec.weights_of or spec.name)}.json"

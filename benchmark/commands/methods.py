@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .options import preset_option, set_option
+
+if TYPE_CHECKING:
+    from ...adapters.base import MethodCard, MethodSpec
 
 
 @click.group("methods", invoke_without_command=True)
@@ -26,8 +31,21 @@ def command(context: click.Context) -> None:
     cards, warnings = registry.cards()
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
-    rows = [(card.name, card.title or card.name, card.origin, card.summary) for card in cards.values()]
-    click.echo(tabulate(rows, headers=("method", "title", "origin", "what it is")))
+    headers = ("method", "kind", "input", "parameters", "MACs", "license", "published weights")
+    rows = []
+    for card in cards.values():
+        facts = card.facts
+        kind = facts.get("kind", "") if card.origin == "built in" else card.origin
+        sizes = (_in_units(facts.get("parameters"), 1e6, "M"), _in_units(facts.get("macs"), 1e9, "G"))
+        rows.append(
+            (card.name, kind, facts.get("input", ""), *sizes, facts.get("license", ""), facts.get("weights", ""))
+        )
+    click.echo(tabulate(rows, headers=headers, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 2))
+    click.echo("\nOf the network that is probed, for one record. `mibench methods show NAME` tells the rest.")
+
+
+def _in_units(number: float | None, unit: float, name: str) -> str:
+    return "" if not number else f"{number / unit:.2f} {name}"
 
 
 @command.command("show")
@@ -53,13 +71,17 @@ def show(name: str, preset: str | None, sets: tuple[str, ...]) -> None:
     facts = {
         "takes": f"lead {', '.join(spec.leads)}; {spec.seconds:g} s at {spec.sampling_rate:g} Hz; "
         f"{spec.normalization}; filter {spec.filter}; windows {spec.windows}",
-        "gives": f"{spec.embedding_dim} features" if spec.kind == "encoder" else "twelve leads",
-        "pre-training": "mibench pretrain" if spec.pretrainable else "not by mibench",
+        "gives": {"encoder": f"{spec.embedding_dim} features", "generator": "twelve leads"}.get(
+            spec.kind, "what another method's pre-training starts from"
+        ),
+        "parameters": _counts(card, "parameters", 1e6, "M", {"pretraining_parameters": "with all that is pre-trained"}),
+        "MACs": _counts(card, "macs", 1e9, "G", {"paper_macs": "by the paper's recipe, Table 4"}),
+        "pre-training": _pretraining(spec, card),
         "weights": spec.published_weights or ("none needed" if not spec.needs_weights else "none published"),
         "weights saw": ", ".join(spec.pretraining_data),
         "paper": spec.paper,
         "license": spec.license,
-        "presets": ", ".join(card.presets),
+        "presets": ", ".join(card.presets) + (f" (the demo heart's: {card.demo})" if card.demo else ""),
     }
     lines += [f"  {title}: {text}" for title, text in facts.items() if text]
     if card.options:
@@ -68,27 +90,73 @@ def show(name: str, preset: str | None, sets: tuple[str, ...]) -> None:
     click.echo("\n".join(lines))
 
 
+def _pretraining(spec: MethodSpec, card: MethodCard) -> str:
+    if spec.weights_of:
+        return f"mibench pretrain --method {spec.weights_of}, whose weights it uses"
+    parts = "".join(f"; its {part} comes from {other}" for part, other in card.starts_from.items())
+    return f"mibench pretrain{parts}" if spec.pretrainable else "not by mibench"
+
+
+def _counts(card: MethodCard, name: str, unit: float, symbol: str, others: dict[str, str]) -> str:
+    """A count and its companions, such as `30.65 M (61.32 M with all that is pre-trained)`; empty when unknown."""
+    facts = card.facts
+    beside = [f"{_in_units(facts[key], unit, symbol)} {text}" for key, text in others.items() if facts.get(key)]
+    if not facts.get(name):
+        return ""
+    return _in_units(facts[name], unit, symbol) + (f" ({', '.join(beside)})" if beside else "")
+
+
 @command.command("check")
 @click.argument("name")
 @click.option("--data", metavar="NAME|PATH", default="demo", show_default=True)
-def check(name: str, data: str) -> None:
-    """Try a method with random weights on three records: shapes, finite numbers, evaluation mode.
+@click.option(
+    "--weights",
+    default="random",
+    show_default=True,
+    metavar="FILE|auto|published|pretrained|random[:SEED]",
+    help="What to load the method with",
+)
+@preset_option
+@set_option
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1; auto takes a GPU when there is one"
+)
+def check(name: str, data: str, weights: str, preset: str | None, sets: tuple[str, ...], device: str) -> None:
+    """Hold a method against the contract, on 32 records: one line for every check.
 
     \b
     mibench methods check ./my_adapter.py:MyNet
+    mibench methods check selfmis --preset full --device auto
     """
-    from ...adapters.base import Encoder
+    from ...adapters import registry
     from ...adapters.errors import MibenchError
-    from ..conformance import assert_sound
+    from .. import config
+    from ..conformance import Bench, outcomes
     from ..data.catalog import open_dataset
     from ..progress import steps
-    from ..runner import choose_device, make
-    from ..weights import Weights
+    from ..runner import choose_device, choose_preset, make
+    from ..weights import how_to_get, resolve
 
-    _, adapter = make(name)
-    if not isinstance(adapter, Encoder):
-        raise MibenchError(f"{name} is no encoder, and encoders are what this version of mibench can check")
-    device = choose_device("cpu")
-    Weights("random", seed=0).load(adapter, device)
-    assert_sound(adapter, open_dataset(data, steps).store, ("I",), device)
-    click.echo(f"{adapter.spec.name}: sound. Next: mibench run --method {name}")
+    found = open_dataset(data, steps)
+    preset = choose_preset(registry.find(name), preset, found, lambda text: click.echo(text, err=True))
+    card, adapter = make(name, preset, config.parse_sets(sets)["method"])
+    chosen = resolve(weights, adapter.spec, found.name, plug_in=card.origin != "built in", options=card.options)
+    if chosen is None:
+        raise MibenchError(how_to_get(name, adapter.spec, found.name))
+    bench = Bench(adapter, found.store, device=choose_device(device), weights=chosen)
+    passed, failed = 0, 0
+    for outcome in outcomes(bench):
+        verdict = outcome.sentence if outcome.state == "failed" else outcome.check.description
+        if outcome.state == "skipped":
+            verdict += f" ({outcome.sentence})"
+        state = {"ok": "ok", "failed": "FAILED", "skipped": "-"}[outcome.state]
+        click.echo(f"{state:<6}  {outcome.check.name:<8}  {verdict}")
+        passed += outcome.state == "ok"
+        failed += outcome.state == "failed"
+    click.echo(f"{passed} of {passed + failed} checks passed")
+    if failed:
+        raise MibenchError(f"{adapter.spec.name} failed {failed} of {passed + failed} checks: mend what is said above")
+    if adapter.spec.kind == "part":
+        click.echo(f"{adapter.spec.name}: sound. It is what another method's pre-training starts from.")
+    else:
+        click.echo(f"{adapter.spec.name}: sound. Next: mibench run --method {name}")

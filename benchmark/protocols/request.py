@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...adapters.base import Encoder, Generator, MethodCard
+from ...adapters.base import Adapter, MethodCard
 from ...adapters.options import plain
 from ...adapters.registry import code_hash
 from ..data.catalog import silent
@@ -31,7 +31,7 @@ class Request:
         say, steps: how progress is told.
     """
 
-    adapter: Encoder | Generator
+    adapter: Adapter
     card: MethodCard
     data: Dataset
     results: Path

@@ -70,7 +70,7 @@ def test_selfmis_without_weights_is_pre_trained_on_the_demo_first(mibench: Comma
     answer = mibench("run", "--method", "selfmis", *TINY_ARGUMENTS, *QUICK, "--no-companions")
     assert answer.code == 0, answer.err
     assert "pre-training it on the demo heart first" in answer.err
-    assert "2 epochs, batch 32 (the paper's: 20 epochs, batch 128)" in answer.err
+    assert "2 epochs, batch 32 (the published recipe: 20 epochs, batch 128)" in answer.err
     assert all(NOTICE in line for line in answer.err.splitlines() if "loss" in line)
     again = mibench("run", "--method", "selfmis", *TINY_ARGUMENTS, *QUICK, "--no-companions")
     assert "1 of 1 runs are done already" in again.err
@@ -183,7 +183,7 @@ def test_own_signals_are_taken_at_their_rate(mibench: Command, with_demo: Datase
 
 def test_lists_and_facts(mibench: Command, with_demo: Dataset) -> None:
     methods = mibench("methods")
-    assert all(name in methods.out for name in ("selfmis", "ecgfounder", "prevalence", "built in"))
+    assert all(name in methods.out for name in ("selfmis", "ecgfounder", "prevalence", "30.65 M", "MIT"))
     shown = mibench("methods", "show", "selfmis", "--preset", "lab_precedent")
     assert "use_bn: true" in shown.out
     assert "No real data is registered" in mibench("data").out
