@@ -237,6 +237,7 @@ class MethodCard:
         starts_from: part -> method whose weights that part of a pre-training needs; pre-trained first where none are
             given.
         demo: the preset that the demo heart is run with, where the full size takes too long to show the way.
+        demo_pretraining: values for the pre-training of that preset: a small network learns at another rate.
         facts: what `mibench methods` tells without importing anything: kind, input, license, weights, parameters,
             pretraining_parameters, macs, paper_macs; tests hold them against the network.
         root: package against which a relative target is resolved; empty for anything but our own.
@@ -254,5 +255,6 @@ class MethodCard:
     pretraining: Mapping[str, Any] = field(default_factory=dict)
     starts_from: Mapping[str, str] = field(default_factory=dict)
     demo: str = ""
+    demo_pretraining: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""

@@ -91,7 +91,8 @@ class SelfMISAdapter(Net1DEncoder):
                 batch normalisation that `net.use_bn` leaves out.
         """
         report = super().load(weights, device)
-        if self.net is not None and not self.net_config.use_bn and not norm_is_fresh(self.net.state_dict()):
+        learned = weights is not None and self.net is not None and not norm_is_fresh(self.net.state_dict())
+        if learned and not self.net_config.use_bn:
             self.net = None
             raise MibenchError(
                 f"{weights} was trained with batch normalisation, and net.use_bn=false would leave it out: "

@@ -193,8 +193,9 @@ def _pretrain(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Sa
     card = registry.resolve_options(card, preset, sets["method"])
     chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size}
     given = {name: value for name, value in chosen.items() if value is not None}
+    shown = card.demo_pretraining if data.is_demo and preset == card.demo else {}
     settings, version = config.protocol(
-        pretrain.NAME, pretrain.Settings, sets["protocol"], given, data=data.name, method=card.pretraining
+        pretrain.NAME, pretrain.Settings, shown, sets["protocol"], given, data=data.name, method=card.pretraining
     )
     request = _request(card, registry.create(card), data, choices.results, choices.device, choices.force, say)
     init = _init(choices.init)
