@@ -20,6 +20,8 @@ BAND_ORDER = 4
 MAINS_HZ = 50.0
 MAINS_QUALITY = 30.0
 BASELINE_SECONDS = 0.4
+STMEM_ORDER = 5
+HEARTLANG_ORDER = 5
 
 
 def unfiltered(ecg: Signal, rate: float) -> Signal:
@@ -68,10 +70,49 @@ def ecgfounder(ecg: Signal, rate: float) -> Signal:
     return _flat_stays_flat(ecg, chain)
 
 
+def stmem(ecg: Signal, rate: float) -> Signal:
+    """ST-MEM's filters: Butterworth high-pass at 0.67 Hz, then low-pass at 40 Hz, order 5, each forwards and backwards.
+
+    Args:
+        ecg: (..., samples); NaN and infinite samples count as zero.
+        rate: Hz, above 80.
+
+    Raises:
+        MibenchError: the rate is too low or the signal too short for the filters.
+    """
+    from scipy.signal import butter, sosfiltfilt
+
+    rate = _checked(rate, BAND_HZ[1])
+    edge = 3 * (STMEM_ORDER + 1)
+    if ecg.shape[-1] <= edge:
+        raise MibenchError(f"the filter needs more than {edge} samples, not {ecg.shape[-1]}: choose the filter none")
+    high = butter(STMEM_ORDER, BAND_HZ[0], btype="highpass", fs=rate, output="sos")
+    low = butter(STMEM_ORDER, BAND_HZ[1], btype="lowpass", fs=rate, output="sos")
+    return _flat_stays_flat(ecg, lambda finite: sosfiltfilt(low, sosfiltfilt(high, finite, axis=-1), axis=-1))
+
+
+def heartlang(ecg: Signal, rate: float) -> Signal:
+    """HeartLang's filter: `bandpass` of order 5.
+
+    Args:
+        ecg: (..., samples); NaN and infinite samples count as zero.
+        rate: Hz, above 80.
+
+    Raises:
+        MibenchError: the rate is too low or the signal too short for the filter.
+    """
+    from scipy.signal import butter
+
+    numerator, denominator = butter(HEARTLANG_ORDER, BAND_HZ, btype="bandpass", fs=_checked(rate, BAND_HZ[1]))
+    return _flat_stays_flat(ecg, lambda finite: _both_ways(numerator, denominator, finite))
+
+
 FILTERS: dict[str, Callable[[Signal, float], Signal]] = {
     "none": unfiltered,
     "bandpass": bandpass,
     "ecgfounder": ecgfounder,
+    "stmem": stmem,
+    "heartlang": heartlang,
 }
 """(..., samples) at a rate in Hz -> the same shape."""
 
