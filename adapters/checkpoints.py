@@ -25,25 +25,36 @@ SHOWN = 3
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], LoadReport]:
-    """The tensors of a weights file by name, on the CPU, and what else the file held.
+    """The tensors of a weights file by name, on the CPU, and the names of what else the file held.
+
+    Raises:
+        MibenchError: as `read_container`.
+    """
+    tensors, report, _ = read_container(path)
+    return tensors, report
+
+
+def read_container(path: Path) -> tuple[dict[str, Tensor], LoadReport, dict[str, Any]]:
+    """The tensors of a weights file by name, on the CPU, the names of what else it held, and that itself.
 
     Takes `.safetensors`, and what `torch.save` writes: a bare state dict, or one under `state_dict`, `model` or
-    `model_state_dict` beside other things, which are dropped at once. The prefixes of DDP and `torch.compile` go.
+    `model_state_dict` beside other things, such as the configuration of the training: these come as the third value,
+    plain numbers, texts, tensors and containers of them. The prefixes of DDP and `torch.compile` go.
 
     Raises:
         MibenchError: the file is absent, empty, cut short, no weights file, without tensors, or wants to run code.
     """
     _refuse_unreadable(path)
     content = _read_safetensors(path) if _is_safetensors(path) else read_torch(path)
-    state, dropped = _unwrap(content)
+    state, beside = _unwrap(content)
     tensors = {str(name): value.detach() for name, value in state.items() if isinstance(value, Tensor)}
-    dropped += [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    dropped = [*beside, *(str(name) for name, value in state.items() if not isinstance(value, Tensor))]
     if not tensors:
         raise MibenchError(f"{path} holds no tensors: it is not a weights file")
     for wrapper in WRAPPERS:
         if all(name.startswith(wrapper) for name in tensors):
             tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
-    return tensors, LoadReport(loaded=len(tensors), dropped=tuple(dropped))
+    return tensors, LoadReport(loaded=len(tensors), dropped=tuple(dropped)), beside
 
 
 def load_into(
@@ -161,15 +172,15 @@ def _naming_faults(path: Path) -> Iterator[None]:
         ) from problem
 
 
-def _unwrap(content: Any) -> tuple[Mapping[Any, Any], list[str]]:
-    """The state dict inside a container, and the names of everything else."""
+def _unwrap(content: Any) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+    """The state dict inside a container, and everything else in it."""
     if not isinstance(content, Mapping):
-        return {}, []
+        return {}, {}
     for key in CONTAINERS:
         inner = content.get(key)
         if isinstance(inner, Mapping) and any(isinstance(value, Tensor) for value in inner.values()):
-            return inner, [str(name) for name in content if name != key]
-    return content, []
+            return inner, {str(name): value for name, value in content.items() if name != key}
+    return content, {}
 
 
 def _shape(tensor: Tensor) -> str:

@@ -23,11 +23,16 @@ PART_OF_ANY_WEIGHTS = re.compile(r"torch\.(\w+|_utils\.\w+|storage\.\w+)|collect
 SHOWN = 3
 
 
+class NamesCodeError(MibenchError):
+    """A file that would run code, or build what is neither a tensor nor a plain value."""
+
+
 def read_torch(path: Path) -> Any:
     """The content of a file of `torch.save`, with nothing but tensors, numbers, texts and containers in it.
 
     Raises:
-        MibenchError: the file is cut short, no torch file, or names code that would have to run.
+        NamesCodeError: the file names code that would have to run.
+        MibenchError: the file is cut short, or no torch file.
     """
     try:
         with warnings.catch_warnings():
@@ -37,7 +42,7 @@ def read_torch(path: Path) -> Any:
         raise
     # Everything else: foreign bytes make the restricted unpickler fail in every way there is.
     except Exception as problem:
-        raise MibenchError(_why_unreadable(path)) from problem
+        raise _why_unreadable(path) from problem
 
 
 def _load(path: Path) -> Any:
@@ -61,11 +66,14 @@ def _is_mappable(path: Path) -> bool:
 def _harmless() -> dict[str, Callable[..., Any]]:
     """What published training scripts leave beside the weights, by its name in the file.
 
-    Numbers of numpy, whose core has moved so that files of both ages name it differently, and an argparse namespace.
+    Numbers and arrays of numpy, whose core has moved so that files of both ages name it differently, and an argparse
+    namespace.
     """
     kinds = ("Float64", "Float32", "Int64", "Int32", "Bool")
-    known: list[Any] = [argparse.Namespace, np.dtype, *(getattr(np.dtypes, f"{kind}DType") for kind in kinds)]
-    known += [_numpy_scalar(module) for module in ("numpy.core.multiarray", "numpy._core.multiarray")]
+    known: list[Any] = [argparse.Namespace, np.dtype, np.ndarray]
+    known += [getattr(np.dtypes, f"{kind}DType") for kind in kinds]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        known += [_numpy_scalar(module), _numpy_array(module)]
     return {f"{entry.__module__}.{entry.__qualname__}": entry for entry in known}
 
 
@@ -80,20 +88,35 @@ def _numpy_scalar(module: str) -> Callable[..., Any]:
     return scalar
 
 
-def _why_unreadable(path: Path) -> str:
+def _numpy_array(module: str) -> Callable[..., Any]:
+    """What begins an array in a pickle: always an empty one, which its own bytes then fill."""
+
+    def _reconstruct(kind: Any, shape: Any, _code: Any) -> Any:
+        if kind is not np.ndarray or shape != (0,):
+            raise pickle.UnpicklingError(f"an array of numpy begins with shape (0,); got {shape!r}")
+        return np.empty(0)
+
+    _reconstruct.__module__, _reconstruct.__qualname__ = module, "_reconstruct"
+    return _reconstruct
+
+
+def _why_unreadable(path: Path) -> MibenchError:
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     if zipped and not zipfile.is_zipfile(path):
-        return f"{path} is cut short: it begins like a torch file and its end is missing; copy or download it again"
+        return MibenchError(
+            f"{path} is cut short: it begins like a torch file and its end is missing; copy or download it again"
+        )
     harmless = _harmless()
     refused = [name for name in _named_globals(path) if name not in harmless]
     refused = [name for name in refused if not PART_OF_ANY_WEIGHTS.fullmatch(name)]
     if refused:
-        return (
+        return NamesCodeError(
             f"{path} is not plain weights: reading it would run {', '.join(refused[:SHOWN])}, so it was refused and "
-            f"nothing of it was run; ask for a file that holds the state_dict() alone, best as .safetensors"
+            f"nothing of it was run; `mibench weights convert METHOD {path} OUT.safetensors` takes the tensors out "
+            f"without running anything, or ask for a file that holds the state_dict() alone, best as .safetensors"
         )
-    return (
+    return MibenchError(
         f"{path} is damaged or no weights file: a .safetensors file, or what torch.save writes of a state_dict(), "
         f"is expected"
     )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mibench.adapters import atomic
-from mibench.adapters.checkpoints import load_into, read_metadata, read_weights, save_weights
+from mibench.adapters.checkpoints import load_into, read_container, read_metadata, read_weights, save_weights
 from mibench.adapters.errors import MibenchError
 
 
@@ -41,6 +41,16 @@ def test_only_tensors_are_kept(tmp_path: Path) -> None:
     assert list(tensors) == ["w"]
     assert not tensors["w"].requires_grad
     assert report.dropped == ("arch",)
+
+
+def test_what_stands_beside_the_weights_is_at_hand(tmp_path: Path, net: nn.Module) -> None:
+    beside = {"cfg": {"model": {"_name": "net", "layers": 2}, "seeds": [1, 2]}, "best": None}
+    torch.save({"model": net.state_dict(), **beside}, tmp_path / "w.pt")
+    tensors, report, found = read_container(tmp_path / "w.pt")
+    assert (tensors.keys(), found) == (net.state_dict().keys(), beside)
+    assert report.dropped == ("cfg", "best")
+    save_weights(tmp_path / "w.safetensors", net.state_dict(), {"method": "net"})
+    assert read_container(tmp_path / "w.safetensors")[2] == {}
 
 
 def test_safetensors_are_told_by_content_or_name(tmp_path: Path, net: nn.Module) -> None:

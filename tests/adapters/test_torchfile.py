@@ -26,6 +26,13 @@ class RunsCode:
         return exec, (f"open({str(self.trace)!r}, 'w').close()",)
 
 
+class _Huge:
+    """Pickled as an array of numpy that begins with an exabyte."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.ones(1).__reduce__()[0], (np.ndarray, (1 << 57,), b"d")  # type: ignore[return-value]
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_reads_what_training_scripts_leave_beside_the_weights(tmp_path: Path, legacy: bool) -> None:
     path = tmp_path / "w.pth"
@@ -38,14 +45,53 @@ def test_reads_what_training_scripts_leave_beside_the_weights(tmp_path: Path, le
 
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
 def test_reads_numbers_of_numpy_of_either_age(tmp_path: Path, core: bytes) -> None:
-    new, old = tmp_path / "new.pth", tmp_path / "old.pth"
-    torch.save({"w": torch.ones(2), "best": np.float64(0.5)}, new)
+    path = tmp_path / "w.pth"
+    torch.save({"w": torch.ones(2), "best": np.float64(0.5)}, path)
     own = np.float64(0).__reduce__()[0].__module__.rpartition(".")[0].encode()  # type: ignore[union-attr]
-    with zipfile.ZipFile(new) as before, zipfile.ZipFile(old, "w") as after:
-        for name in before.namelist():
-            after.writestr(name, before.read(name).replace(b"c" + own + b".multiarray", b"c" + core + b".multiarray"))
-    assert core + b".multiarray\nscalar" in old.read_bytes()
-    assert read_torch(old)["best"] == 0.5
+    _replace_in_pickle(path, b"c" + own + b".multiarray", b"c" + core + b".multiarray")
+    assert core + b".multiarray\nscalar" in path.read_bytes()
+    assert read_torch(path)["best"] == 0.5
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+def test_reads_arrays_of_numpy_of_either_age(tmp_path: Path, core: bytes, legacy: bool) -> None:
+    path = tmp_path / "w.pth"
+    arrays = [
+        np.linspace(0, 1, 7),
+        np.arange(6, dtype=np.int32).reshape(2, 3).T,
+        np.array([True, False]),
+        np.array(3.5),
+    ]
+    torch.save({"w": torch.ones(2), "scores": arrays}, path, _use_new_zipfile_serialization=not legacy)
+    own = np.ones(1).__reduce__()[0].__module__.rpartition(".")[0].encode()  # type: ignore[union-attr]
+    _replace_in_pickle(path, b"c" + own + b".multiarray", b"c" + core + b".multiarray")
+    assert core + b".multiarray\n_reconstruct" in path.read_bytes()
+    for read, written in zip(read_torch(path)["scores"], arrays, strict=True):
+        assert (read.dtype, read.shape) == (written.dtype, written.shape)
+        assert np.array_equal(read, written)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([{"any": "object"}], dtype=object),
+        np.zeros(2, dtype=[("a", "f8")]),
+        np.ma.masked_array([1.0, 2.0], mask=[True, False]),
+    ],
+)
+def test_arrays_of_anything_but_numbers_are_refused(tmp_path: Path, array: Any) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"w": torch.ones(2), "scores": array}, path)
+    with pytest.raises(MibenchError, match=r"is (damaged or no weights file|not plain weights)"):
+        read_torch(path)
+
+
+def test_an_array_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"w": torch.ones(2), "scores": _Huge()}, path)
+    with pytest.raises(MibenchError, match="is damaged or no weights file"):
+        read_torch(path)
 
 
 def test_a_file_that_someone_compressed_again(tmp_path: Path) -> None:
@@ -120,3 +166,14 @@ def test_nothing_stays_allowed_after_reading(tmp_path: Path) -> None:
     read_torch(path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
+
+
+def _replace_in_pickle(path: Path, old: bytes, new: bytes) -> None:
+    if not zipfile.is_zipfile(path):
+        path.write_bytes(path.read_bytes().replace(old, new))
+        return
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name).replace(old, new) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
