@@ -240,6 +240,7 @@ class MethodCard:
         demo_pretraining: values for the pre-training of that preset: a small network learns at another rate.
         facts: what `mibench methods` tells without importing anything: kind, input, license, weights, parameters,
             pretraining_parameters, macs, paper_macs; tests hold them against the network.
+        preset: the one that was chosen, for titles; the options say the rest.
         root: package against which a relative target is resolved; empty for anything but our own.
     """
 
@@ -257,4 +258,5 @@ class MethodCard:
     demo: str = ""
     demo_pretraining: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = ""
     root: str = ""

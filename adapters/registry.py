@@ -79,7 +79,8 @@ def resolve_options(
     if preset is not None and preset not in presets:
         raise MibenchError(f"{card.name} has no preset `{preset}`{did_you_mean(preset, list(presets))}")
     chosen = presets[preset] if preset is not None else {}
-    return replace(card, options=merge(card.options, chosen, overrides))
+    named = "" if preset in (None, FULL) else str(preset)
+    return replace(card, options=merge(card.options, chosen, overrides), preset=named)
 
 
 def create(card: MethodCard) -> Adapter:

@@ -67,6 +67,7 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
     Raises:
         MibenchError: anything a user can put right.
     """
+    say = _once(say)
     ratios = _ratios(choices.ratios)
     cards = [registry.find(name) for name in methods]
     data = _open(choices.data, say)
@@ -87,6 +88,7 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
 
 def pretrain_and_show(method: str, choices: PretrainChoices, say: Say) -> str:
     """Pre-train a method; what came of it, as text."""
+    say = _once(say)
     card = registry.find(method)
     data = _open(choices.data, say)
     folder = _pretrain(card, choices, data, say)
@@ -259,6 +261,18 @@ def _ratios(percent: Sequence[float]) -> list[float]:
     if wrong:
         raise MibenchError(f"--ratio is a share of the training records in percent, up to 100; got {wrong[0]:g}")
     return [value / 100 for value in dict.fromkeys(percent)]
+
+
+def _once(say: Say) -> Say:
+    """Tell each line once: several rows of one method have the same to say of it."""
+    told: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            say(line)
+
+    return tell
 
 
 def _init(pairs: Sequence[str]) -> dict[str, Path]:

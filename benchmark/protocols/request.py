@@ -62,7 +62,7 @@ class Request:
         spec = self.adapter.spec
         return {
             "name": spec.name,
-            "title": spec.title or self.card.title or spec.name,
+            "title": (spec.title or self.card.title or spec.name) + self._preset(),
             "kind": spec.kind,
             "version": spec.version,
             "target": self.card.target,
@@ -77,6 +77,10 @@ class Request:
             },
             "pretraining_data": list(spec.pretraining_data),
         }
+
+    def _preset(self) -> str:
+        """A tiny network must not pass for its method, in any table."""
+        return f" ({self.card.preset})" if self.card.preset else ""
 
     def data_record(self, observed: tuple[str, ...], records: dict[str, int]) -> dict[str, Any]:
         """The `data` part of a run record."""
