@@ -27,8 +27,8 @@ def ptflops_macs(
 ) -> tuple[int, int]:
     """(MACs, parameters that learn) as the default backend of ptflops counts them; Table 4 of the paper is its figures.
 
-    It counts modules by their exact type and misses weights that are used as plain tensors. On the meta device it counts
-    some layers twice, so the network has to be a real one.
+    It counts modules by their exact type and misses weights that are used as plain tensors. On the meta device it
+    counts some layers twice, so the network has to be a real one.
 
     Args:
         module: the network, in the mode that it is to be measured in.
