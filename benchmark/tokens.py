@@ -7,9 +7,10 @@ another, without the padding: a sentence mostly fills a small part of its positi
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ..adapters.base import InputSpec, Tokenizing
 from ..adapters.errors import MibenchError
@@ -31,6 +33,9 @@ PART_RECORDS = 512
 """Records between two saves: what a kill can cost."""
 
 BATCH_RECORDS = 64
+WORTH_PROCESSES = 4
+"""Parts from which on several processes cut them."""
+
 DESCRIPTION = "tokens.json"
 OFFSETS = "offsets.npy"
 
@@ -134,17 +139,43 @@ def _build(
     method: Tokenizing, spec: InputSpec, store: SignalStore, leads: Sequence[str], steps: Steps, folder: Path
 ) -> None:
     bar = steps("cutting tokens", len(store))
-    parts = []
-    for number, start in enumerate(range(0, len(store), PART_RECORDS)):
-        rows = np.arange(start, min(start + PART_RECORDS, len(store)), dtype=np.int64)
-        file = folder / f"part-{number:05d}.npz"
-        if not _is_whole(file, len(rows)):
-            _write_part(file, _cut(method, spec, store, leads, rows))
-        bar(start + len(rows))
-        parts.append(file)
-    _join(folder, parts, len(store))
-    for file in parts:
+    parts = _Parts(method, spec, store, leads, folder)
+    # Parts are independent, and cutting is slow Python: a few of them are worth the start of several processes. They
+    # are forked, since whatever somebody's method holds may not be picklable, and no network runs in them.
+    workers = min(len(parts), os.cpu_count() or 1) if len(parts) >= WORTH_PROCESSES and hasattr(os, "fork") else 0
+    done = 0
+    context = "fork" if workers else None
+    for count in DataLoader(parts, batch_size=None, num_workers=workers, multiprocessing_context=context):
+        done += int(count)
+        bar(done)
+    files = [parts.file(number) for number in range(len(parts))]
+    _join(folder, files, len(store))
+    for file in files:
         file.unlink()
+
+
+@dataclass(frozen=True)
+class _Parts(Dataset[int]):
+    """Part files by number; looking one up makes it, unless it is whole already, and gives its number of records."""
+
+    method: Tokenizing
+    spec: InputSpec
+    store: SignalStore
+    leads: Sequence[str]
+    folder: Path
+
+    def __len__(self) -> int:
+        return -(-len(self.store) // PART_RECORDS)
+
+    def __getitem__(self, number: int) -> int:
+        start = number * PART_RECORDS
+        rows = np.arange(start, min(start + PART_RECORDS, len(self.store)), dtype=np.int64)
+        if not _is_whole(self.file(number), len(rows)):
+            _write_part(self.file(number), _cut(self.method, self.spec, self.store, self.leads, rows))
+        return len(rows)
+
+    def file(self, number: int) -> Path:
+        return self.folder / f"part-{number:05d}.npz"
 
 
 def _cut(

@@ -37,7 +37,7 @@ FACTS = {
 
 
 def test_the_counts_table_equals_table_4() -> None:
-    """Prints it under `pytest -s`: what is probed, its true cost, and the published recipe beside what was published."""
+    """Prints it under `pytest -s`: what is probed, its true cost, and ours beside what was published."""
     lines, ours = [], {}
     for name, facts in FACTS.items():
         trained, recipe = facts.get("pretraining_parameters"), facts.get("paper_macs")

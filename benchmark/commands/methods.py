@@ -84,6 +84,9 @@ def show(name: str, preset: str | None, sets: tuple[str, ...]) -> None:
         "presets": ", ".join(card.presets) + (f" (the demo heart's: {card.demo})" if card.demo else ""),
     }
     lines += [f"  {title}: {text}" for title, text in facts.items() if text]
+    if card.pretraining:
+        recipe = yaml.safe_dump(plain(card.pretraining), sort_keys=False).strip().splitlines()
+        lines += ["  pre-training (--set protocol.KEY=VALUE):", *(f"    {line}" for line in recipe)]
     if card.options:
         listing = yaml.safe_dump(plain(card.options), sort_keys=False).strip().splitlines()
         lines += ["  options (--set method.KEY=VALUE):", *(f"    {line}" for line in listing)]

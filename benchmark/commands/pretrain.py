@@ -12,8 +12,8 @@ from .options import data_option, device_option, force_option, preset_option, re
 @click.command("pretrain")
 @click.option("--method", required=True, metavar="NAME", help="Name, or file.py:Class")
 @data_option
-@click.option("--epochs", type=click.IntRange(1), help="Passes over folds 1-8  [default: 20, on demo 2]")
-@click.option("--batch-size", type=click.IntRange(2), help="Records per step  [default: 128, on demo 32]")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over folds 1-8  [default: the method's, on demo 2]")
+@click.option("--batch-size", type=click.IntRange(2), help="Records per step  [default: the method's, on demo 32]")
 @click.option("--init", multiple=True, metavar="PART=FILE", help="Start a part of the method from published weights")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="What a kill can cost at most")
@@ -45,6 +45,11 @@ def command(
     mibench pretrain --method selfmis --data ptb-xl --epochs 3 --batch-size 64
     mibench pretrain --method selfmis --init single_lead=1_lead_ECGFounder.pth --init twelve_lead=12_lead_ECGFounder.pth
     mibench pretrain --method selfmis --preset lab_precedent --set protocol.learning_rate=5e-5
+    mibench pretrain --method clocs --data ptb-xl --set method.positives=patient
+    mibench pretrain --method stmem --data ptb-xl --epochs 800 --set method.net.checkpoint_activations=true
+    mibench pretrain --method heartlang --data ptb-xl     # its vocabulary first, where there is none
+
+    Epochs, batch, optimiser and schedule are those that each method was published with: `mibench methods show NAME`.
     """
     from ..home import results_folder
     from ..runner import PretrainChoices, pretrain_and_show

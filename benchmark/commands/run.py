@@ -62,7 +62,10 @@ def command(
     mibench run --method selfmis                                       # the demo heart; pre-trains first
     mibench run --method ecgfounder --weights 1_lead_ECGFounder.pth
     mibench run --method selfmis --data ptb-xl --seeds 5 --ratio 25 50 100
+    mibench run --method simclr 3kg clocs --data ptb-xl --weights random
+    mibench run --method stmem-12lead --weights st_mem_vit_base_encoder.pth
     mibench run --method ecgfounder-12lead --weights random --leads all
+    mibench run --method heartlang --preset full           # its true size on the demo heart
     mibench run --method ./my_adapter.py:MyNet                         # a plug-in, no fork
 
     What is done already is not done again; a killed command goes on where it stopped.

@@ -56,6 +56,9 @@ def run(
         raise MibenchError(
             f"{request.method} has no pre-training in mibench: give its published weights with --weights"
         )
+    if method.spec.weights_of:
+        other = method.spec.weights_of
+        raise MibenchError(f"{request.method} uses the weights of {other}: mibench pretrain --method {other}")
     init = dict(init or {})
     for part, file in init.items():
         if part not in method.init_parts:

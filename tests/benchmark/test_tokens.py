@@ -95,6 +95,7 @@ def test_padding_is_not_stored_and_empty_sentences_are_counted(demo: Dataset) ->
 def test_the_cache_is_not_cut_again_and_a_killed_one_goes_on(demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "PART_RECORDS", 32)
     monkeypatch.setattr(tokens, "BATCH_RECORDS", 16)
+    monkeypatch.setattr(tokens, "WORTH_PROCESSES", 100)
     with pytest.raises(KeyboardInterrupt):
         cut(demo, Peaks(dies_after=5))
     (part, torn) = sorted((tokens.home() / "tokens").rglob("part-*.npz"))
@@ -106,6 +107,19 @@ def test_the_cache_is_not_cut_again_and_a_killed_one_goes_on(demo: Dataset, monk
     rows = np.arange(120)
     assert all(torch.equal(store.read(rows)[name], value) for name, value in again.read(rows).items())
     assert not part.exists()
+
+
+def test_several_processes_cut_the_same(demo: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    alone = cut(demo, Peaks())
+    monkeypatch.setenv("MIBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(tokens, "PART_RECORDS", 16)
+    monkeypatch.setattr(tokens.os, "cpu_count", lambda: 2)
+    together = cut(demo, Peaks(dies_after=4))
+    assert together.path != alone.path, (
+        "each process has its own count of calls, and neither makes more than four"
+    )
+    rows = np.arange(120)
+    assert all(torch.equal(alone.read(rows)[name], value) for name, value in together.read(rows).items())
 
 
 def test_keys_tell_tokenisers_inputs_and_leads_apart(demo: Dataset) -> None:
