@@ -55,7 +55,7 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     preset = choices.preset if data is None else choose_preset(registry.find(method), choices.preset, data, say)
     card, adapter = make(method, preset, config.parse_sets(choices.sets)["method"])
     if not isinstance(adapter, Encoder):
-        raise MibenchError(f"{method} is a generator: it has no embeddings")
+        raise MibenchError(f"{method} is a {adapter.spec.kind}: it has no embeddings")
     leads = choose_leads(choices.leads) if choices.leads else ("I",)
     batching = Batching(choose_device(choices.device), choices.batch_size)
     array = _read_array(choices) if choices.npy is not None else None
