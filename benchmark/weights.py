@@ -136,6 +136,11 @@ def pretrained_folder(method: str) -> Path:
     return home() / "pretrained" / safe_name(method)
 
 
+def pretrained_methods() -> list[str]:
+    """Methods with a finished pre-training, plug-ins and variants among them."""
+    return sorted({file.parents[1].name for file in (home() / "pretrained").glob("*/*/finished.json")})
+
+
 def pretrainings(method: str) -> list[dict[str, Any]]:
     """Finished pre-trainings of a method, oldest first, as described in their `finished.json`."""
     found = []

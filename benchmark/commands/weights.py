@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .options import preset_option, set_option
+
+if TYPE_CHECKING:
+    from ...adapters.base import Adapter
 
 
 @click.group("weights", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List published files that were registered, and pre-trainings that finished.
+    """List published files that were registered, and pre-trainings that finished; `add` or `convert` a file.
 
     \b
     mibench weights
@@ -20,13 +27,12 @@ def command(context: click.Context) -> None:
         return
     from tabulate import tabulate
 
-    from ...adapters import registry
     from .. import weights
 
     rows = [
         (name, "published", entry["sha256"][:12], "", entry["path"]) for name, entry in weights.registered().items()
     ]
-    for name in registry.cards()[0]:
+    for name in weights.pretrained_methods():
         rows += [
             (name, f"pretrained {entry['key'][:8]}", entry["sha256"][:12], entry["data"]["name"], str(entry["path"]))
             for entry in weights.pretrainings(name)
@@ -59,3 +65,62 @@ def add(method: str, file: Path) -> None:
         click.echo(f"  {note}")
     if report.dropped:
         click.echo(f"  left out on purpose: {', '.join(report.dropped)}")
+
+
+@command.command("convert")
+@click.argument("method")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), required=False)
+@preset_option
+@set_option
+@click.option("--force", is_flag=True, help="Replace OUT where it exists")
+def convert(method: str, file: Path, out: Path | None, preset: str | None, sets: tuple[str, ...], force: bool) -> None:
+    """Rewrite a published file as safetensors, beside it or as OUT, without running anything that is in it.
+
+    Takes files that hold more than weights, such as the objects of a configuration library: what they name is ignored,
+    what the method does not use is left out, and both are said.
+
+    \b
+    mibench weights convert ecgfounder 1_lead_ECGFounder.pth
+    mibench weights convert w2v-cmsc mimic_iv_ecg_physionet_pretrained.pt ecg-fm.safetensors
+    """
+    from ...adapters.errors import MibenchError
+    from .. import config
+    from ..convert import convert as rewrite
+    from ..runner import make
+
+    out = out or file.with_suffix(".safetensors")
+    if out.resolve() == file.resolve():
+        raise MibenchError(f"{file} would be overwritten: name another file to write")
+    if out.exists() and not force:
+        raise MibenchError(f"{out} exists: name another file to write, or add --force to replace it")
+    chosen = config.parse_sets(sets)["method"]
+    _, adapter = make(method, preset, chosen)
+    done = rewrite(adapter, file, out, _relatives(adapter.spec.weights_of or adapter.spec.name, method, preset, chosen))
+    click.echo(f"{method}: {done.tensors} tensors of {done.source} are in {done.out}")
+    click.echo(f"  sha256 {done.source_sha256}  {done.source}")
+    click.echo(f"  sha256 {done.out_sha256}  {done.out}")
+    click.echo(f"  left out: {', '.join(done.dropped) or 'nothing'}")
+    if done.ignored:
+        click.echo(f"  named in the file, ignored and not run: {', '.join(done.ignored)}")
+    for note in done.notes:
+        click.echo(f"  {note}")
+    click.echo(f"Next: mibench weights add {method} {done.out}")
+
+
+def _relatives(owner: str, method: str, preset: str | None, sets: dict[str, Any]) -> list[Adapter]:
+    """The other methods that use the weights of `owner`, at the same size as far as they have it."""
+    from ...adapters import registry
+    from ...adapters.errors import MibenchError
+
+    found = []
+    for card in registry.cards()[0].values():
+        if card.name == method:
+            continue
+        # A plug-in that is broken, or has no such options, is no reason to stop.
+        with contextlib.suppress(MibenchError):
+            own = preset if preset in card.presets else None
+            adapter = registry.create(registry.resolve_options(card, own, sets))
+            if owner in (adapter.spec.weights_of, adapter.spec.name):
+                found.append(adapter)
+    return found
