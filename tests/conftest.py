@@ -19,6 +19,17 @@ from mibench.benchmark.data import catalog
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.data.demo import DemoOptions, write_demo
 
+MOST_PROCESSES = 4
+"""Networks of full size need a few gigabytes in each."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes on two cores; none of its own for a single file, or for what is timed."""
+    timed = config.option.markexpr == "perf"
+    single = any(".py" in argument for argument in config.args)
+    return 0 if timed or single else min(os.cpu_count() or 1, MOST_PROCESSES)
+
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

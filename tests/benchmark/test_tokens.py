@@ -115,9 +115,7 @@ def test_several_processes_cut_the_same(demo: Dataset, monkeypatch: pytest.Monke
     monkeypatch.setattr(tokens, "PART_RECORDS", 16)
     monkeypatch.setattr(tokens.os, "cpu_count", lambda: 2)
     together = cut(demo, Peaks(dies_after=4))
-    assert together.path != alone.path, (
-        "each process has its own count of calls, and neither makes more than four"
-    )
+    assert together.path != alone.path, "each process has its own count of calls, and neither makes more than four"
     rows = np.arange(120)
     assert all(torch.equal(alone.read(rows)[name], value) for name, value in together.read(rows).items())
 
