@@ -6,6 +6,7 @@ A method is found as a built-in (`configs/methods/NAME.yaml`), an entry point of
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -141,7 +142,8 @@ def load_class(card: MethodCard) -> type[Any]:
     return cls
 
 
-def _built_in() -> list[MethodCard]:
+@functools.cache
+def _built_in() -> tuple[MethodCard, ...]:
     found = []
     folder = resources.files(f"{ROOT}.configs") / "methods"
     for file in folder.iterdir():
@@ -149,7 +151,7 @@ def _built_in() -> list[MethodCard]:
             values = yaml.safe_load(file.read_text(encoding="utf-8"))
             name = file.name.removesuffix(".yaml")
             found.append(MethodCard(name=name, origin="built in", root=f"{ROOT}.", **values))
-    return found
+    return tuple(found)
 
 
 def _import_file(path: Path) -> ModuleType:
