@@ -79,10 +79,12 @@ def training_of(name: str, variant: Variant, data: Dataset, folder: Path) -> Tra
     assert isinstance(adapter, Pretrainable)
     init = {}
     for part, other in card.starts_from.items():
-        source = registry.create(registry.find(other))
-        assert isinstance(source, Pretrainable)
+        # One step of its own: a vocabulary that was never set is refused.
+        (folder / other).mkdir()
+        source = training_of(other, Variant(), data, folder / other)
+        source._train_step()
         init[part] = folder / f"{other}.safetensors"
-        save_weights(init[part], source.trained_state(source.objective({})), {"method": other})
+        save_weights(init[part], source.method.trained_state(source.network), {"method": other})
     settings = Settings(epochs=1, batch_size=RECORDS, precision=variant.precision)  # type: ignore[arg-type]
     request = Request(adapter, card, data, folder, Batching(DEVICE))
     return Training(request, adapter, settings, init, 0, folder, Saving())
