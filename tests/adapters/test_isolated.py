@@ -283,7 +283,7 @@ class Classifier(nn.Module):
         self.proj = nn.Linear(4, 2)
 
 def build_model_from_checkpoint(checkpoint_path):
-    found = torch.load(checkpoint_path)
+    found = torch.load(checkpoint_path, weights_only=True)
     encoder = Encoder(found["model"])
     return Classifier(encoder) if found["tuned"] else encoder
 '''
