@@ -39,10 +39,7 @@ def bandpass(ecg: Signal, rate: float) -> Signal:
     Raises:
         MibenchError: the rate is too low or the signal too short for the filter.
     """
-    from scipy.signal import butter
-
-    numerator, denominator = butter(BAND_ORDER, BAND_HZ, btype="bandpass", fs=_checked(rate, BAND_HZ[1]))
-    return _flat_stays_flat(ecg, lambda finite: _both_ways(numerator, denominator, finite))
+    return _bandpass(ecg, rate, BAND_ORDER)
 
 
 def ecgfounder(ecg: Signal, rate: float) -> Signal:
@@ -83,9 +80,7 @@ def stmem(ecg: Signal, rate: float) -> Signal:
     from scipy.signal import butter, sosfiltfilt
 
     rate = _checked(rate, BAND_HZ[1])
-    edge = 3 * (STMEM_ORDER + 1)
-    if ecg.shape[-1] <= edge:
-        raise MibenchError(f"the filter needs more than {edge} samples, not {ecg.shape[-1]}: choose the filter none")
+    _refuse_short(ecg, 3 * (STMEM_ORDER + 1))
     high = butter(STMEM_ORDER, BAND_HZ[0], btype="highpass", fs=rate, output="sos")
     low = butter(STMEM_ORDER, BAND_HZ[1], btype="lowpass", fs=rate, output="sos")
     return _flat_stays_flat(ecg, lambda finite: sosfiltfilt(low, sosfiltfilt(high, finite, axis=-1), axis=-1))
@@ -101,10 +96,7 @@ def heartlang(ecg: Signal, rate: float) -> Signal:
     Raises:
         MibenchError: the rate is too low or the signal too short for the filter.
     """
-    from scipy.signal import butter
-
-    numerator, denominator = butter(HEARTLANG_ORDER, BAND_HZ, btype="bandpass", fs=_checked(rate, BAND_HZ[1]))
-    return _flat_stays_flat(ecg, lambda finite: _both_ways(numerator, denominator, finite))
+    return _bandpass(ecg, rate, HEARTLANG_ORDER)
 
 
 FILTERS: dict[str, Callable[[Signal, float], Signal]] = {
@@ -126,12 +118,22 @@ def _checked(rate: float, highest: float) -> float:
     return rate
 
 
+def _refuse_short(ecg: Signal, edge: int) -> None:
+    if ecg.shape[-1] <= edge:
+        raise MibenchError(f"the filter needs more than {edge} samples, not {ecg.shape[-1]}: choose the filter none")
+
+
+def _bandpass(ecg: Signal, rate: float, order: int) -> Signal:
+    from scipy.signal import butter
+
+    numerator, denominator = butter(order, BAND_HZ, btype="bandpass", fs=_checked(rate, BAND_HZ[1]))
+    return _flat_stays_flat(ecg, lambda finite: _both_ways(numerator, denominator, finite))
+
+
 def _both_ways(numerator: Any, denominator: Any, ecg: Signal) -> Signal:
     from scipy.signal import filtfilt
 
-    edge = 3 * max(len(numerator), len(denominator))
-    if ecg.shape[-1] <= edge:
-        raise MibenchError(f"the filter needs more than {edge} samples, not {ecg.shape[-1]}: choose the filter none")
+    _refuse_short(ecg, 3 * max(len(numerator), len(denominator)))
     return np.asarray(filtfilt(numerator, denominator, ecg, axis=-1), dtype=np.float64)
 
 

@@ -52,7 +52,11 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     if (choices.data is None) == (choices.npy is None):
         raise MibenchError("give either --data NAME or --npy FILE with --rate")
     data = open_dataset(choices.data, steps) if choices.data is not None else None
-    preset = choices.preset if data is None else choose_preset(registry.find(method), choices.preset, data, say)
+    preset = (
+        choices.preset
+        if data is None
+        else choose_preset(registry.find(method), choices.preset, data, choices.weights, say)
+    )
     card, adapter = make(method, preset, config.parse_sets(choices.sets)["method"])
     if not isinstance(adapter, Encoder):
         raise MibenchError(f"{method} is a {adapter.spec.kind}: it has no embeddings")

@@ -72,8 +72,9 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
     cards = [registry.find(name) for name in methods]
     data = _open(choices.data, say)
     paths: list[Path] = []
+    presets = {card.name: choose_preset(card, choices.preset, data, choices.weights, say) for card in cards}
     for card in cards:
-        paths += _run_one(card, choices.weights, choices, ratios, data, say)
+        paths += _run_one(card, choices.weights, replace(choices, preset=presets[card.name]), ratios, data, say)
     wanted = data.is_demo if choices.companions is None else choices.companions
     if wanted:
         anchors = replace(
@@ -81,7 +82,8 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
         )
         for name, source in _companions(methods, choices, data):
             # An anchor of the same method is of the same size; other methods have options of their own.
-            paths += _run_one(registry.find(name), source, choices if name in methods else anchors, ratios, data, say)
+            own = replace(choices, preset=presets[name]) if name in presets else anchors
+            paths += _run_one(registry.find(name), source, own, ratios, data, say)
     records = [results.read(path) for path in dict.fromkeys(paths)]
     return render_all(leaderboards(records, load_paper()), "text").rstrip()
 
@@ -103,10 +105,17 @@ def make(
     return card, registry.create(card)
 
 
-def choose_preset(card: MethodCard, chosen: str | None, data: Dataset, say: Say) -> str | None:
-    """The preset of a method: the chosen one, or on the demo heart the one that shows the way in minutes."""
+def choose_preset(card: MethodCard, chosen: str | None, data: Dataset, source: str, say: Say) -> str | None:
+    """The preset of a method: the chosen one, or on the demo heart the one that shows the way in minutes.
+
+    Args:
+        source: what `--weights` says; published weights fit the true size alone.
+    """
     if chosen is not None or not (data.is_demo and card.demo):
         return chosen
+    found = weights.resolve(source, registry.create(card).spec, data.name)
+    if found is not None and found.source == "published":
+        return registry.FULL
     say(f"{card.name}: preset `{card.demo}` on the demo heart; --preset {registry.FULL} for its true size")
     return card.demo
 
@@ -159,7 +168,7 @@ def _run_one(
     card: MethodCard, source: str, choices: RunChoices, ratios: Sequence[float], data: Dataset, say: Say
 ) -> list[Path]:
     sets = config.parse_sets(choices.sets)
-    card = registry.resolve_options(card, choose_preset(card, choices.preset, data, say), sets["method"])
+    card = registry.resolve_options(card, choices.preset, sets["method"])
     adapter = registry.create(card)
     if adapter.spec.kind == "part":
         raise MibenchError(f"{card.name} is what another method's pre-training starts from: there is nothing to probe")
@@ -191,7 +200,7 @@ def _run_one(
 
 def _pretrain(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
     sets = config.parse_sets(choices.sets)
-    preset = choose_preset(card, choices.preset, data, say)
+    preset = choose_preset(card, choices.preset, data, "pretrained", say)
     card = registry.resolve_options(card, preset, sets["method"])
     chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size}
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -219,7 +228,9 @@ def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -
     preset = choices.preset if choices.preset in card.presets else None
     card = registry.resolve_options(card, preset)
     spec = registry.create(card).spec
-    found = weights.resolve("auto", spec, data.name, options=plain(card.options))
+    # Published files are of the true size.
+    choice = "pretrained" if data.is_demo and preset == card.demo else "auto"
+    found = weights.resolve(choice, spec, data.name, options=plain(card.options))
     if found is None or found.path is None:
         # Settings and starting files that were given are meant for the method that was asked for.
         first = replace(choices, preset=preset, init=(), sets=())

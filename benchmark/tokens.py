@@ -6,6 +6,7 @@ another, without the padding: a sentence mostly fills a small part of its positi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -59,6 +60,17 @@ class TokenStore:
         self.positions: int = about["positions"]
         self._names: list[str] = about["names"]
 
+    def checked(self, records: int) -> TokenStore:
+        """Itself, if it is whole.
+
+        Raises:
+            OSError, ValueError: an array is absent, cut short, or of another length.
+        """
+        lengths = {len(array) for array in self._arrays.values()}
+        if self.records != records or len(self._offsets) != records + 1 or lengths != {int(self._offsets[-1])}:
+            raise ValueError(f"{self.path} does not hold the tokens of {records} records")
+        return self
+
     @property
     def empty(self) -> int:
         """Number of records out of which nothing was cut."""
@@ -102,8 +114,10 @@ def cached_tokens(
     folder = home() / "tokens" / tokens_key(method.tokenizer, spec, store, leads)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        if not (folder / DESCRIPTION).is_file():
-            _build(method, spec, store, leads, steps, folder)
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
+            return TokenStore(folder).checked(len(store))
+        # Absent or damaged: cut, or cut again.
+        _build(method, spec, store, leads, steps, folder)
         return TokenStore(folder)
 
 
@@ -145,7 +159,9 @@ def _build(
     workers = min(len(parts), os.cpu_count() or 1) if len(parts) >= WORTH_PROCESSES and hasattr(os, "fork") else 0
     done = 0
     context = "fork" if workers else None
-    for count in DataLoader(parts, batch_size=None, num_workers=workers, multiprocessing_context=context):
+    for count, fault in DataLoader(parts, batch_size=None, num_workers=workers, multiprocessing_context=context):
+        if fault:
+            raise MibenchError(fault)
         done += int(count)
         bar(done)
     files = [parts.file(number) for number in range(len(parts))]
@@ -155,8 +171,12 @@ def _build(
 
 
 @dataclass(frozen=True)
-class _Parts(Dataset[int]):
-    """Part files by number; looking one up makes it, unless it is whole already, and gives its number of records."""
+class _Parts(Dataset[tuple[int, str]]):
+    """Part files by number; looking one up makes it, unless it is whole already.
+
+    It gives the number of records, and what a user can put right: raised in another process, an error would come back
+    wrapped in a traceback.
+    """
 
     method: Tokenizing
     spec: InputSpec
@@ -167,12 +187,15 @@ class _Parts(Dataset[int]):
     def __len__(self) -> int:
         return -(-len(self.store) // PART_RECORDS)
 
-    def __getitem__(self, number: int) -> int:
+    def __getitem__(self, number: int) -> tuple[int, str]:
         start = number * PART_RECORDS
         rows = np.arange(start, min(start + PART_RECORDS, len(self.store)), dtype=np.int64)
         if not _is_whole(self.file(number), len(rows)):
-            _write_part(self.file(number), _cut(self.method, self.spec, self.store, self.leads, rows))
-        return len(rows)
+            try:
+                _write_part(self.file(number), _cut(self.method, self.spec, self.store, self.leads, rows))
+            except MibenchError as problem:
+                return 0, str(problem)
+        return len(rows), ""
 
     def file(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.npz"

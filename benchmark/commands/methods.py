@@ -141,7 +141,7 @@ def check(name: str, data: str, weights: str, preset: str | None, sets: tuple[st
     from ..weights import how_to_get, resolve
 
     found = open_dataset(data, steps)
-    preset = choose_preset(registry.find(name), preset, found, lambda text: click.echo(text, err=True))
+    preset = choose_preset(registry.find(name), preset, found, weights, lambda text: click.echo(text, err=True))
     card, adapter = make(name, preset, config.parse_sets(sets)["method"])
     chosen = resolve(weights, adapter.spec, found.name, plug_in=card.origin != "built in", options=card.options)
     if chosen is None:

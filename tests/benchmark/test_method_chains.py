@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from mibench.adapters.base import Pretrainable
+from mibench.adapters.checkpoints import save_weights
+from mibench.adapters.registry import find
 from mibench.benchmark import results, weights
 from mibench.benchmark.data.dataset import Dataset
-from mibench.benchmark.runner import make
+from mibench.benchmark.runner import choose_preset, make
 
 Command = Callable[..., Any]
 QUICK = ("--set", "protocol.epochs=2", "--no-companions")
@@ -106,3 +109,18 @@ def test_full_is_the_true_size_and_tiny_says_what_it_is(mibench: Command, with_d
     assert make("simclr", "full")[0].options == make("simclr")[0].options
     assert make("simclr", "full")[0].preset == ""
     assert make("simclr", "tiny")[0].preset == "tiny"
+
+
+def test_a_file_on_the_demo_heart_gets_the_network_that_it_fits(
+    mibench: Command, with_demo: Dataset, tmp_path: Path
+) -> None:
+    adapter = make("stmem")[1]
+    assert isinstance(adapter, Pretrainable)
+    file = tmp_path / "st_mem.safetensors"
+    save_weights(file, adapter.trained_state(adapter.objective({})), {})
+    said: list[str] = []
+    assert choose_preset(find("stmem"), None, with_demo, str(file), said.append) == "full"
+    assert choose_preset(find("stmem"), None, with_demo, "random", said.append) == "tiny"
+    weights.register(adapter.spec, file)
+    assert choose_preset(find("stmem"), None, with_demo, "auto", said.append) == "full"
+    assert choose_preset(find("stmem"), None, with_demo, "pretrained", said.append) == "tiny"

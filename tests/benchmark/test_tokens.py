@@ -120,6 +120,33 @@ def test_several_processes_cut_the_same(demo: Dataset, monkeypatch: pytest.Monke
     assert all(torch.equal(alone.read(rows)[name], value) for name, value in together.read(rows).items())
 
 
+class Faulty(Peaks):
+    """Gives NaN, which no network should be fed."""
+
+    def tokenize(self, ecg: Tensor) -> dict[str, Tensor]:
+        return {"words": torch.full((len(ecg), POSITIONS, 8), float("nan"))}
+
+
+@pytest.mark.parametrize("part_records", [512, 16])
+def test_a_fault_is_one_sentence_in_whatever_process(
+    demo: Dataset, monkeypatch: pytest.MonkeyPatch, part_records: int
+) -> None:
+    monkeypatch.setattr(tokens, "PART_RECORDS", part_records)
+    with pytest.raises(MibenchError, match="NaN or infinite values in `words`") as caught:
+        cut(demo, Faulty())
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_damaged_cache_is_cut_again(demo: Dataset) -> None:
+    store = cut(demo, Peaks())
+    rows = np.arange(120)
+    before = store.read(rows)
+    file = store.path / "words.npy"
+    file.write_bytes(file.read_bytes()[:-100])
+    after = cut(demo, Peaks()).read(rows)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_keys_tell_tokenisers_inputs_and_leads_apart(demo: Dataset) -> None:
     base = tokens_key({"floor": 1}, SPEC, demo.store, ["I"])
     assert base == tokens_key({"floor": 1}, SPEC, demo.store, ["I"])
