@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ..adapters import registry
 from ..adapters.base import Adapter, LoadReport
 from ..adapters.checkpoints import read_weights, save_weights
 from ..adapters.errors import MibenchError
@@ -86,6 +89,21 @@ def convert(adapter: Adapter, source: Path, out: Path, relatives: Sequence[Adapt
     return Conversion(
         source, digest, out, sha256_file(out), len(kept), tuple(sorted(unused)), ignored, tuple(report.notes)
     )
+
+
+def relatives(owner: str, method: str, preset: str | None, sets: dict[str, Any]) -> list[Adapter]:
+    """The other methods that use the weights of `owner`, at the same size as far as they have it."""
+    found = []
+    for card in registry.cards()[0].values():
+        if card.name == method:
+            continue
+        # A plug-in that is broken, or has no such options, is no reason to stop.
+        with contextlib.suppress(MibenchError):
+            own = preset if preset in card.presets else None
+            adapter = registry.create(registry.resolve_options(card, own, sets))
+            if owner in (adapter.spec.weights_of, adapter.spec.name):
+                found.append(adapter)
+    return found
 
 
 def _load(adapter: Adapter, path: Path, shown: Path) -> LoadReport:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import preset_option, set_option
-
-if TYPE_CHECKING:
-    from ...adapters.base import Adapter
 
 
 @click.group("weights", invoke_without_command=True)
@@ -87,6 +82,7 @@ def convert(method: str, file: Path, out: Path | None, preset: str | None, sets:
     from ...adapters.errors import MibenchError
     from .. import config
     from ..convert import convert as rewrite
+    from ..convert import relatives
     from ..runner import make
 
     out = out or file.with_suffix(".safetensors")
@@ -96,7 +92,8 @@ def convert(method: str, file: Path, out: Path | None, preset: str | None, sets:
         raise MibenchError(f"{out} exists: name another file to write, or add --force to replace it")
     chosen = config.parse_sets(sets)["method"]
     _, adapter = make(method, preset, chosen)
-    done = rewrite(adapter, file, out, _relatives(adapter.spec.weights_of or adapter.spec.name, method, preset, chosen))
+    owner = adapter.spec.weights_of or adapter.spec.name
+    done = rewrite(adapter, file, out, relatives(owner, method, preset, chosen))
     click.echo(f"{method}: {done.tensors} tensors of {done.source} are in {done.out}")
     click.echo(f"  sha256 {done.source_sha256}  {done.source}")
     click.echo(f"  sha256 {done.out_sha256}  {done.out}")
@@ -106,21 +103,3 @@ def convert(method: str, file: Path, out: Path | None, preset: str | None, sets:
     for note in done.notes:
         click.echo(f"  {note}")
     click.echo(f"Next: mibench weights add {method} {done.out}")
-
-
-def _relatives(owner: str, method: str, preset: str | None, sets: dict[str, Any]) -> list[Adapter]:
-    """The other methods that use the weights of `owner`, at the same size as far as they have it."""
-    from ...adapters import registry
-    from ...adapters.errors import MibenchError
-
-    found = []
-    for card in registry.cards()[0].values():
-        if card.name == method:
-            continue
-        # A plug-in that is broken, or has no such options, is no reason to stop.
-        with contextlib.suppress(MibenchError):
-            own = preset if preset in card.presets else None
-            adapter = registry.create(registry.resolve_options(card, own, sets))
-            if owner in (adapter.spec.weights_of, adapter.spec.name):
-                found.append(adapter)
-    return found
