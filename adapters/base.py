@@ -5,7 +5,7 @@ Nothing here needs torch at run time, so listing methods and reading results sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -18,7 +18,9 @@ LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3
 """The twelve standard leads in the standard order; every array of leads in mibench follows it."""
 
 Normalization = Literal["zscore-lead", "zscore-record", "none"]
-Windows = Literal["whole", "mean-of-windows", "random-window"]
+Windows = Literal["whole", "mean-of-windows", "random-window", "tiled"]
+Tail = Literal["shift", "repeat", "zeros"]
+Sees = Literal["observed", "record", "another-record"]
 Kind = Literal["encoder", "generator", "part"]
 
 
@@ -34,7 +36,11 @@ class InputSpec:
             "none" leaves millivolts.
         windows: "whole" takes records of exactly `samples`; "mean-of-windows" cuts `window_count` equally spaced
             windows out of a longer record and averages what the network says of them; "random-window", for training
-            only, cuts one window at a start drawn anew for each record from torch's generator.
+            only, cuts one window at a start drawn anew for each record from torch's generator; "tiled" cuts a record
+            into windows from its beginning to its end, which `adapters.signal.join` puts together again.
+        tail: under "tiled", what becomes of an end that fills no window: "shift" moves the last window back, so that it
+            ends with the record; "repeat" appends the last samples once more; "zeros" appends silence.
+        overlap: under "tiled", samples that neighbouring windows share; what is made of them is cross-faded.
         window_count: number of windows under "mean-of-windows".
         filter: name of a filter of `adapters.filters`, applied to each window before it is normalised.
     """
@@ -46,6 +52,8 @@ class InputSpec:
     windows: Windows = "whole"
     window_count: int = 1
     filter: str = "none"
+    tail: Tail = "shift"
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         unknown = [lead for lead in self.leads if lead not in LEADS]
@@ -55,6 +63,8 @@ class InputSpec:
             raise ValueError("sampling_rate, samples and window_count must be positive")
         if self.windows != "mean-of-windows" and self.window_count != 1:
             raise ValueError('window_count belongs to windows="mean-of-windows"')
+        if not 0 <= self.overlap <= self.samples // 2 or (self.overlap and self.windows != "tiled"):
+            raise ValueError('overlap belongs to windows="tiled" and is at most half a window')
 
     @property
     def seconds(self) -> float:
@@ -78,6 +88,8 @@ class MethodSpec(InputSpec):
         pretrainable: True when the adapter also satisfies `Pretrainable`.
         weights_of: the method whose published files and pre-trainings this one uses, its own when empty: a variant
             that reads the same tensors another way.
+        sees: of a generator: "observed" is lead I and nothing else. Two kinds of anchors see more: "record" is given
+            the real twelve leads of the record, "another-record" those of another patient of the same fold.
         paper, license, published_weights: where the method comes from, and where its published weights live.
     """
 
@@ -90,6 +102,7 @@ class MethodSpec(InputSpec):
     needs_weights: bool = True
     pretrainable: bool = False
     weights_of: str = ""
+    sees: Sees = "observed"
     paper: str = ""
     license: str = ""
     published_weights: str = ""
@@ -99,6 +112,9 @@ class MethodSpec(InputSpec):
         prose = {"title", "paper", "license", "published_weights", "pretraining_data", "needs_weights", "pretrainable"}
         # Whose file it was does not matter: the file is in every key by its content.
         prose.add("weights_of")
+        # Left out where they say nothing, so that keys stay what they were before there were generators.
+        prose |= {"tail", "overlap"} if self.windows != "tiled" else set()
+        prose |= {"sees"} if self.sees == "observed" else set()
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -144,7 +160,10 @@ class Generator(Protocol):
         """Build the network on `device`, from a weights file or, for None, from torch's current random state."""
 
     def synthesize(self, lead: Tensor) -> Tensor:
-        """(batch, 1, samples) as `spec` describes -> (batch, 12, samples) in mV, in the order of `LEADS`."""
+        """(batch, leads, samples) as `spec` describes -> (batch, 12, samples) in mV, in the order of `LEADS`.
+
+        `leads` is 1, lead I, but for anchors that see more. Without gradient; a draw comes from torch's generator.
+        """
 
 
 @runtime_checkable
@@ -194,7 +213,7 @@ class Pretrainable(Protocol):
         spec: as above.
         init_parts: names of the parts that can start from a published file (`--init PART=FILE`).
         views: the inputs that the objective takes, by name; each is prepared by `adapters.signal.prepare` and given as
-            (batch, leads, samples), or as (batch, windows, leads, samples) where a view cuts several windows.
+            (batch, leads, samples), or as (batch, windows, leads, samples) where a view cuts several windows or is tiled.
     """
 
     spec: MethodSpec
@@ -214,6 +233,64 @@ class Pretrainable(Protocol):
 
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
         """What `load` needs of a trained objective, as tensors by name: this becomes the weights file."""
+
+
+@runtime_checkable
+class Players(Protocol):
+    """An objective in which several networks learn against or beside each other, each from a loss of its own.
+
+    forward() returns, beside "loss" for the log, "NAME_loss" for every player, all from one pass at the same weights.
+    The gradient of a player's loss reaches that player's parameters alone, and all take their steps together, each
+    with an optimiser of its own. In evaluation mode forward() returns only {"loss": criterion}, by which epochs are
+    chosen on the validation fold: what the networks are for, never what they tell each other.
+
+    Attributes:
+        criterion: the criterion in words, such as "mean squared error of the eleven missing leads, mV^2".
+    """
+
+    criterion: str
+
+    def players(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """The parameters of each player, by its name; none belongs to two."""
+
+
+Batches = Callable[[], "Iterable[Tensor]"]
+"""Gives the records of some folds anew at each call, batch by batch."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a closed form found.
+
+    Attributes:
+        state: tensors by name: the weights file that `load` reads.
+        notes: sentences worth showing to the user, such as which ridge was chosen.
+        validation_loss: mean squared error of the eleven missing leads on the validation fold, mV^2.
+    """
+
+    state: Mapping[str, Tensor]
+    notes: tuple[str, ...] = ()
+    validation_loss: float | None = None
+
+
+@runtime_checkable
+class Fittable(Protocol):
+    """A generator with a closed form: fitted in a few passes over the training folds, without epochs or rates.
+
+    Attributes:
+        init_parts: names of the parts that it starts from, as of `Pretrainable`.
+    """
+
+    spec: MethodSpec
+    init_parts: tuple[str, ...]
+
+    def fit(self, training: Batches, validation: Batches, init: Mapping[str, Path], device: torch.device) -> Fitted:
+        """Fit to real records, and choose what is to be chosen on the validation fold.
+
+        Args:
+            training, validation: batches of (batch, 12, samples) in mV at `spec.sampling_rate`, in the order of
+                `LEADS`, on `device`; memory holds one at a time.
+        """
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def resample(signal: Tensor, rate: float, wanted: float) -> Tensor:
 
 
 def cut_windows(signal: Tensor, spec: InputSpec) -> Tensor:
-    """(batch, leads, samples) -> (batch, windows, leads, spec.samples): equally spaced, or one at a random start.
+    """(batch, leads, samples) -> (batch, windows, leads, spec.samples): equally spaced, at random, or end to end.
 
     Raises:
         MibenchError: the length is not what the network takes; padding would be invented signal.
@@ -91,11 +91,60 @@ def cut_windows(signal: Tensor, spec: InputSpec) -> Tensor:
         raise MibenchError(
             f"the method takes windows of {spec.seconds:g} s; these records have only {length / spec.sampling_rate:g} s"
         )
+    if spec.windows == "tiled":
+        return _tile(signal, spec)
     if spec.windows == "random-window":
         first = torch.randint(spare + 1, (len(signal), 1, 1)).to(signal.device)
         places = first + torch.arange(spec.samples, device=signal.device)
         return signal.gather(-1, places.expand(-1, signal.shape[1], -1)).unsqueeze(1)
     starts = torch.linspace(0, spare, spec.window_count).round().long().tolist()
+    return torch.stack([signal[..., start : start + spec.samples] for start in starts], dim=1)
+
+
+def join(windows: Tensor, spec: InputSpec, length: int) -> Tensor:
+    """Put what was made of the windows of "tiled" records together again; the inverse of `cut_windows`.
+
+    Args:
+        windows: (batch, windows, leads, samples).
+        length: samples of the record that was cut.
+
+    Returns:
+        (batch, leads, length). Where windows overlap by `spec.overlap` they are cross-faded linearly; where the last one
+        was moved back further, it gives only what no window before it has given. What was appended is cut off.
+    """
+    starts = tile_starts(length, spec)
+    joined = windows.new_zeros(len(windows), windows.shape[2], starts[-1] + spec.samples)
+    end = 0
+    for number, start in enumerate(starts):
+        window = windows[:, number]
+        shared = max(end - start, 0)
+        faded = min(shared, spec.overlap)
+        if faded:
+            # The ramp leaves out 0 and 1: both ends of it belong to one window alone.
+            ramp = torch.arange(1, faded + 1, device=windows.device, dtype=windows.dtype) / (faded + 1)
+            before = joined[..., end - faded : end]
+            joined[..., end - faded : end] = before + ramp * (window[..., shared - faded : shared] - before)
+        joined[..., end : start + spec.samples] = window[..., shared:]
+        end = start + spec.samples
+    return joined[..., :length]
+
+
+def tile_starts(length: int, spec: InputSpec) -> list[int]:
+    """Where the windows of a "tiled" record of at least one window begin."""
+    step = spec.samples - spec.overlap
+    count = max(1, -(-(length - spec.overlap) // step))
+    starts = [step * number for number in range(count)]
+    if spec.tail == "shift":
+        starts[-1] = length - spec.samples
+    return starts
+
+
+def _tile(signal: Tensor, spec: InputSpec) -> Tensor:
+    starts = tile_starts(signal.shape[-1], spec)
+    missing = starts[-1] + spec.samples - signal.shape[-1]
+    if missing:
+        tail = signal[..., -missing:] if spec.tail == "repeat" else signal.new_zeros(*signal.shape[:-1], missing)
+        signal = torch.cat([signal, tail], dim=-1)
     return torch.stack([signal[..., start : start + spec.samples] for start in starts], dim=1)
 
 

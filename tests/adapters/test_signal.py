@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mibench.adapters.base import LEADS, InputSpec
+from mibench.adapters.base import LEADS, InputSpec, MethodSpec, Tail
 from mibench.adapters.errors import MibenchError
-from mibench.adapters.signal import normalize, prepare, resample
+from mibench.adapters.signal import cut_windows, join, normalize, prepare, resample, tile_starts
 
 
 @settings(max_examples=40, deadline=None)
@@ -126,3 +126,64 @@ def test_a_random_window_reaches_both_ends() -> None:
     spec = InputSpec(samples=5, sampling_rate=500.0, normalization="none", windows="random-window")
     starts = prepare(torch.arange(7.0).repeat(200, 1, 1), 500.0, ["I"], spec)[:, 0, 0, 0]
     assert starts.unique().tolist() == [0.0, 1.0, 2.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(40, 500),
+    samples=st.integers(2, 40),
+    share=st.floats(0, 0.5),
+    tail=st.sampled_from(["shift", "repeat", "zeros"]),
+)
+def test_a_record_cut_into_tiles_and_joined_is_the_record(length: int, samples: int, share: float, tail: Tail) -> None:
+    spec = InputSpec(samples=samples, windows="tiled", tail=tail, overlap=int(share * samples))
+    record = torch.randn(2, 3, length, dtype=torch.float64)
+    windows = cut_windows(record, spec)
+    assert windows.shape[1] == len(tile_starts(length, spec))
+    joined = join(windows, spec, length)
+    if spec.overlap:
+        torch.testing.assert_close(joined, record, rtol=0, atol=1e-12)
+    else:
+        assert torch.equal(joined, record)
+
+
+def test_the_three_ways_to_end_a_record() -> None:
+    record = torch.arange(10.0)[None, None]
+
+    def last(tail: Tail) -> list[float]:
+        return cut_windows(record, InputSpec(samples=4, windows="tiled", tail=tail))[0, -1, 0].tolist()
+
+    assert last("shift") == [6.0, 7.0, 8.0, 9.0], "nothing is invented"
+    assert last("repeat") == [8.0, 9.0, 8.0, 9.0], "MCMA's demo: 5000 samples grow to 5120 by the last 120 of them"
+    assert last("zeros") == [8.0, 9.0, 0.0, 0.0]
+
+
+def test_seams_are_hard_unless_windows_overlap() -> None:
+    spec = InputSpec(samples=4, windows="tiled")
+    levels = torch.tensor([0.0, 1.0])[None, :, None, None].expand(1, 2, 1, 4)
+    assert join(levels, spec, 8)[0, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    moved = join(levels, spec, 6)[0, 0].tolist()
+    assert moved == [0, 0, 0, 0, 1, 1], "a window that was moved back gives only what is missing"
+    faded = join(levels, InputSpec(samples=4, windows="tiled", overlap=2), 6)[0, 0]
+    torch.testing.assert_close(faded, torch.tensor([0, 0, 1 / 3, 2 / 3, 1, 1]))
+
+
+def test_tiles_are_cut_after_resampling_and_longer_than_no_record() -> None:
+    spec = InputSpec(leads=LEADS, samples=512, normalization="none", windows="tiled")
+    assert prepare(torch.randn(2, 12, 1000), 100.0, LEADS, spec).shape == (2, 10, 12, 512)
+    with pytest.raises(MibenchError, match=r"windows of 1.024 s; these records have only 1 s"):
+        prepare(torch.randn(1, 12, 500), 500.0, LEADS, spec)
+
+
+@pytest.mark.parametrize("wrong", [{"overlap": 3, "windows": "tiled"}, {"overlap": 1}, {"overlap": -1}])
+def test_specs_refuse_an_overlap_that_cannot_be(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="at most half a window"):
+        InputSpec(samples=4, **wrong)  # type: ignore[arg-type]
+
+
+def test_an_encoder_s_identity_knows_nothing_of_tiles() -> None:
+    """Otherwise every key from before there were generators would be another one."""
+    known = MethodSpec(name="encoder", embedding_dim=4).identity()
+    assert not {"tail", "overlap", "sees"} & known.keys()
+    tiled = MethodSpec(name="net", kind="generator", windows="tiled", sees="record").identity()
+    assert {"tail": "shift", "overlap": 0, "sees": "record"}.items() <= tiled.items()
