@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mibench.benchmark.schedule import Settings, learning_rate, step_rows, steps_per_epoch
+from mibench.benchmark.schedule import Settings, learning_rate, should_stop, step_rows, steps_per_epoch
 
 
 def test_the_rate_is_a_cosine_per_step() -> None:
@@ -35,6 +35,24 @@ def test_a_constant_rate_stays_and_grows_with_the_batch_where_asked() -> None:
     assert Settings(learning_rate=3e-4).peak == 3e-4
 
 
+def test_an_exponential_rate_falls_after_each_epoch_from_one_on() -> None:
+    """EKGAN's schedule as it was meant: x 0.95 for every epoch after the fifth."""
+    settings = Settings(epochs=8, schedule="exponential", decay=0.95, decay_after=5, learning_rate=1.0)
+    rates = [learning_rate(settings, step, 80) for step in range(0, 80, 10)]
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 0.95, 0.95**2, 0.95**3])
+    assert learning_rate(settings, 59, 80) == learning_rate(settings, 50, 80), "constant within an epoch"
+
+
+def test_patience_counts_in_a_row_or_in_total() -> None:
+    losses = [3.0, 4.0, 2.0, 2.0, 2.5]
+    in_a_row = Settings(patience=3)
+    in_total = Settings(patience=3, patience_in_total=True)
+    assert [should_stop(in_a_row, losses[:end]) for end in range(6)] == [False] * 6
+    assert [should_stop(in_total, losses[:end]) for end in range(6)] == [False] * 5 + [True]
+    assert should_stop(in_a_row, [*losses, 2.2])
+    assert not should_stop(Settings(), [1.0] * 1000)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -44,6 +62,9 @@ def test_a_constant_rate_stays_and_grows_with_the_batch_where_asked() -> None:
         ({"clip": -1.0}, "clip must not be negative"),
         ({"rate_per_records": 0}, "at least 1 or null"),
         ({"batch_size": 1}, "batch_size at least 2"),
+        ({"decay": 0.0}, "decay must be over 0"),
+        ({"decay_after": -1}, "decay_after not negative"),
+        ({"patience": 0}, "patience must be at least 1 or null"),
     ],
 )
 def test_refuses_what_cannot_be(wrong: dict[str, Any], says: str) -> None:
