@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .generation_block import UNTRAINED, sees_of
+
 Record = Mapping[str, Any]
+
+_SEEN = {"record": ", sees the real leads", "another-record": ", sees another patient's leads"}
 
 
 def label_variants(rows: Sequence[Record]) -> list[str]:
@@ -33,7 +37,7 @@ def label_weights(rows: Sequence[Record], variants: Sequence[str]) -> list[str]:
             f"{label}, {detail(row)}" if seen[place, label] > 1 and detail(row) else label
             for row, place, label in zip(rows, shown, labels, strict=True)
         ]
-    return labels
+    return [label + _SEEN.get(sees_of(row), "") for label, row in zip(labels, rows, strict=True)]
 
 
 def _name(record: Record) -> str:
@@ -46,7 +50,7 @@ def _digest(record: Record) -> str:
 
 def _source(weights: Mapping[str, Any]) -> str:
     source = str(weights["source"])
-    if source in ("random", "none"):
+    if source in UNTRAINED:
         return f"{source} (anchor)"
     if source == "own":
         return "its own"

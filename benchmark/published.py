@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from .ecg import FREQUENT_MI_STATEMENTS
+from .generation_block import UNTRAINED, classifier_of
 
 PAPER_LEADS = ["I"]
 _PACKAGE = f"{__name__.rpartition('.benchmark')[0]}.results"
@@ -30,13 +31,18 @@ def load_paper() -> dict[str, Any]:
 
 
 def figures(paper: Mapping[str, Any], record: Mapping[str, Any]) -> Figures | None:
-    """The paper's row for a run: trained weights, lead I, the whole of PTB-XL, and a protocol and ratio it printed."""
+    """The paper's row for a run: trained weights, lead I, the whole of PTB-XL, and a protocol and ratio it printed.
+
+    For generated leads also the paper's classifier, with trained weights and a probe trained on real records.
+    """
     data, source = record["data"], record["weights"]["source"]
-    if not _whole_ptb_xl(data) or source in ("random", "none") or data.get("observed_leads") != PAPER_LEADS:
+    if not _whole_ptb_xl(data) or source in UNTRAINED or data.get("observed_leads") != PAPER_LEADS:
         return None
     name = paper["methods"].get(record["method"]["name"])
     for board in paper["boards"]:
         if board["protocol"] != record["protocol"]["name"] or board["ratio"] != record["ratio"]:
+            continue
+        if "classifier" in board and not _read_by(record, board["classifier"]):
             continue
         table = paper
         for step in board["path"]:
@@ -54,6 +60,16 @@ def source_line(paper: Mapping[str, Any], tables: set[str]) -> str:
     return (
         f"paper: {' and '.join(sorted(tables))} of {reference}, on {paper['data']}; "
         "its Avg6 is the mean of its six columns."
+    )
+
+
+def _read_by(record: Mapping[str, Any], method: str) -> bool:
+    classifier = classifier_of(record)
+    return (
+        classifier is not None
+        and classifier.method == method
+        and classifier.trained
+        and classifier.trained_on == "real"
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _NONE = type(None)
@@ -53,7 +53,57 @@ _VALUES: tuple[tuple[str, Any], ...] = (
     ("metrics.positives", _NUMBER),
     ("metrics.interval", (list, _NONE)),
 )
-_MISSING = object()
+
+
+class _Absent:
+    """What stands for a field that is not there."""
+
+
+_MISSING = _Absent()
+_OPTIONAL_NUMBER = (*_MAYBE_NUMBER, _Absent)
+_OPTIONAL_TEXT = (str, _NONE, _Absent)
+_OPTIONAL_BLOCK = (dict, _NONE, _Absent)
+
+_ERRORS = ("mse", "mae", "pearson")
+_RATES = ("mae", "within_5_bpm", "undetected")
+_LATENT = (
+    *("fid", "fid_mean", "fid_covariance", "fid_infinite", "floor", "floor_sd", "total_variance", "relative"),
+    *("paired_distance", "cosine", "kid", "records", "features", "floor_records"),
+)
+_INTERVALS = (
+    *(f"signal.{part}.{name}_interval" for part in ("missing", "twelve") for name in _ERRORS),
+    *("latent.paired_distance_interval", "latent.cosine_interval"),
+)
+_GENERATION: dict[str, dict[str, Any]] = {
+    "classifier": {
+        "method": str,
+        "title": _OPTIONAL_TEXT,
+        "preset": _OPTIONAL_TEXT,
+        "trained_on": (str, _Absent),
+        "weights": dict,
+        "weights.source": str,
+        "weights.name": _OPTIONAL_TEXT,
+        "weights.sha256": _OPTIONAL_TEXT,
+        "weights.seed": (int, _NONE, _Absent),
+    },
+    "signal": {
+        "records": int,
+        **{f"{part}.{name}": _MAYBE_NUMBER for part in ("missing", "twelve") for name in _ERRORS},
+        "per_lead": (dict, _Absent),
+        "frontal_plane": _OPTIONAL_BLOCK,
+        "frontal_plane_real": _OPTIONAL_BLOCK,
+        "r_amplitude": _OPTIONAL_BLOCK,
+        "heart_rate": _OPTIONAL_BLOCK,
+        **{f"heart_rate.{name}": (list, _Absent) for name in _RATES},
+    },
+    "latent": {**dict.fromkeys(_LATENT, _OPTIONAL_NUMBER), "fid": _MAYBE_NUMBER, "notes": (list, _Absent)},
+}
+"""The parts of `generation`, any of which may be absent or null, and what they hold."""
+_FINISHED: dict[str, dict[str, Any]] = {
+    "generative": {"classifier.trained_on": str, "pass_through": bool, "sees": str, "signal": dict},
+    "latent_fid": {"latent": dict},
+}
+"""What `generation` must hold once a run of a protocol has finished."""
 
 
 def fault(record: Mapping[str, Any]) -> str | None:
@@ -67,13 +117,13 @@ def fault(record: Mapping[str, Any]) -> str | None:
             return f"`{path}` is of another kind"
     for path, kinds in _VALUES:
         block = _at(record, path)
-        if block is not _MISSING and not _all_are(block, kinds):
+        if block is not _MISSING and not (isinstance(block, dict) and _all_are(block.values(), kinds)):
             return f"`{path}` holds what does not belong there"
     if record["status"] not in ("done", "failed"):
         return "`status` is neither done nor failed"
     if record["predictions"] is not None and not {"file", "sha256"} <= record["predictions"].keys():
         return "`predictions` names no file"
-    return _interval_fault(record["metrics"] or {})
+    return _interval_fault(record["metrics"] or {}) or _generation_fault(record)
 
 
 def _interval_fault(metrics: Mapping[str, Any]) -> str | None:
@@ -90,6 +140,53 @@ def _interval_fault(metrics: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _generation_fault(record: Mapping[str, Any]) -> str | None:
+    needed = _FINISHED.get(record["protocol"]["name"], {}) if record["status"] == "done" else {}
+    block = record.get("generation")
+    if block is None and not needed:
+        return None
+    if not isinstance(block, dict):
+        return "`generation` is missing or of another kind"
+    parts = [(f"{part}.", fields) for part, fields in _GENERATION.items() if block.get(part) is not None]
+    for prefix, fields in (("", needed), *parts):
+        for path, kinds in fields.items():
+            if not isinstance(_at(block, f"{prefix}{path}"), kinds):
+                return f"`generation.{prefix}{path}` is missing or of another kind"
+    if _at(block, "classifier.trained_on") not in (_MISSING, "real", "generated"):
+        return "`generation.classifier.trained_on` is neither real nor generated"
+    if block.get("sees", "observed") not in ("observed", "record", "another-record"):
+        return "`generation.sees` is none of observed, record, another-record"
+    if not isinstance(block.get("pass_through", False), bool):
+        return "`generation.pass_through` is neither true nor false"
+    for path in _INTERVALS:
+        if not _are_ends(_at(block, path)):
+            return f"`generation.{path}` is not [low, high]"
+    return _signal_fault(block.get("signal") or {})
+
+
+def _signal_fault(signal: Mapping[str, Any]) -> str | None:
+    """Lists and blocks whose length or keys are their own."""
+    for name, figures in signal.get("per_lead", {}).items():
+        if not isinstance(figures, list) or len(figures) != 12 or not _all_are(figures, _MAYBE_NUMBER):
+            return f"`generation.signal.per_lead.{name}` is no list of twelve numbers"
+    for name in _RATES:
+        if not _all_are((signal.get("heart_rate") or {}).get(name, []), _MAYBE_NUMBER):
+            return f"`generation.signal.heart_rate.{name}` is no list of numbers"
+    for name in ("frontal_plane", "frontal_plane_real"):
+        if not _all_are((signal.get(name) or {}).values(), _MAYBE_NUMBER):
+            return f"`generation.signal.{name}` holds what does not belong there"
+    for lead, line in (signal.get("r_amplitude") or {}).items():
+        if not isinstance(line, (dict, _NONE)) or not _all_are((line or {}).values(), _MAYBE_NUMBER):
+            return f"`generation.signal.r_amplitude.{lead}` holds what does not belong there"
+    return None
+
+
+def _are_ends(ends: Any) -> bool:
+    if ends is None or ends is _MISSING:
+        return True
+    return isinstance(ends, list) and len(ends) == 2 and _all_are(ends, _NUMBER)
+
+
 def _at(record: Mapping[str, Any], path: str) -> Any:
     value: Any = record
     for step in path.split("."):
@@ -99,5 +196,5 @@ def _at(record: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _all_are(block: Any, kinds: Any) -> bool:
-    return isinstance(block, dict) and all(isinstance(value, kinds) for value in block.values())
+def _all_are(values: Iterable[Any], kinds: Any) -> bool:
+    return all(isinstance(value, kinds) for value in values)

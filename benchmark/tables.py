@@ -1,7 +1,7 @@
 """Leaderboards out of run records alone: which rows there are, what stands in them, and what must be said below.
 
 A row is a method with its weights, options and share of training records; its figures are means over seeds. Data sets,
-releases and versions of a protocol never share a board. `render` turns them into text.
+releases, versions of a protocol and classifiers of generated leads never share a board. `render` turns them into text.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..adapters.errors import MibenchError
 from .board import AVERAGES, COLUMNS, Board, Row, Value
 from .ecg import MI_STATEMENTS
+from .generation_block import classifier_of, figures_of, notes_of, sees_of
 from .labels import label_variants, label_weights
 from .published import Figures, figures, load_paper, source_line
 from .render import FORMATS, render, render_all
@@ -65,10 +66,7 @@ def leaderboards(
     ]
     if not chosen:
         raise MibenchError(f"no run fits what was asked for; there are {_what_there_is(rows)}")
-    boards = [_board(group, paper) for group in _grouped(chosen, _board_key).values()]
-    return sorted(
-        boards, key=lambda b: (bool(b.row_notice), bool(b.warning), b.data, b.release, b.protocol, -b.version)
-    )
+    return sorted((_board(group, paper) for group in _grouped(chosen, _board_key).values()), key=_board_order)
 
 
 def _is_row(record: Record) -> bool:
@@ -102,7 +100,16 @@ def _grouped(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[An
 def _board_key(record: Record) -> tuple[Any, ...]:
     data, protocol = record["data"], record["protocol"]
     parts = (data.get("release"), data.get("notice"), data.get("complete", True))
-    return (data["name"], data["manifest"], *parts, protocol["name"], protocol["version"])
+    return (data["name"], data["manifest"], *parts, protocol["name"], protocol["version"], classifier_of(record))
+
+
+def _board_order(board: Board) -> tuple[Any, ...]:
+    """Real data first; of generated leads, trained classifiers first, and before those trained on generated records."""
+    place = (bool(board.row_notice), bool(board.warning), board.data, board.release, board.protocol, -board.version)
+    read_by = board.classifier
+    if read_by is None:
+        return place
+    return (*place, not read_by.trained, read_by.words, read_by.trained_on == "generated")
 
 
 def _row_key(record: Record) -> str:
@@ -135,6 +142,7 @@ def _board(records: Sequence[Record], paper: Mapping[str, Any]) -> Board:
         row_notice=notice,
         protocol=protocol["name"],
         version=protocol["version"],
+        classifier=classifier_of(heads[0]),
         positives=_positives(done),
         rows=tuple(rows),
         footer=tuple(_footer(records, done, rows, paper)),
@@ -153,7 +161,7 @@ def _row(group: Sequence[Record], variant: str, weights: str, published: Figures
     for name in AVERAGES:
         short = name.lower()
         values[name] = _mean_value([(m.get(short), m.get(f"{short}_interval")) for m in metrics])
-    method = head["method"]
+    method, first = head["method"], done[0] if done else head
     return Row(
         rank=None,
         method=method["name"],
@@ -169,6 +177,11 @@ def _row(group: Sequence[Record], variant: str, weights: str, published: Figures
         paper=published,
         options=method.get("options") or {},
         note=_failures([record for record in group if record["status"] == "failed"], len(group)),
+        # The seed is the probe's: what was generated is the same for all.
+        fidelity=figures_of(first),
+        fidelity_notes=notes_of(first),
+        sees=sees_of(head),
+        pass_through=(head.get("generation") or {}).get("pass_through"),
     )
 
 
@@ -192,7 +205,10 @@ def _failures(failed: Sequence[Record], runs: int) -> str:
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """By share of training records, the largest first, then by Avg; without a result last."""
+    """By share of training records, the largest first, then by Avg; without a result last.
+
+    A generator that sees more than the observed lead stands where its Avg puts it, out of competition.
+    """
 
     def order(row: Row) -> tuple[Any, ...]:
         average = row.values["Avg"].auc
@@ -201,7 +217,7 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     ranked: list[Row] = []
     places: dict[float | None, int] = {}
     for row in sorted(rows, key=order):
-        if row.values["Avg"].auc is None:
+        if row.values["Avg"].auc is None or row.sees != "observed":
             ranked.append(row)
             continue
         places[row.ratio] = places.get(row.ratio, 0) + 1
@@ -242,6 +258,8 @@ def _footer(
     left_out = [name for name in MI_STATEMENTS if any(name in r["metrics"].get("left_out", ()) for r in done)]
     if left_out:
         lines.append(f"Left out of the means for want of test positives or negatives: {', '.join(left_out)}.")
+    if any(row.sees != "observed" for row in rows):
+        lines.append("Rows without a rank that see more than the observed lead are anchors, out of competition.")
     tables = {row.paper.where for row in rows if row.paper}
     return [*lines, source_line(paper, tables)] if tables else lines
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shutil
@@ -11,12 +9,12 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from board_texts import ODD, Table, assert_sound_latex, cells, csv_rows, failed
 
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import results, tables
@@ -35,14 +33,6 @@ def boards(records: list[dict[str, Any]], **choice: Any) -> list[tables.Board]:
 def board(records: list[dict[str, Any]], **choice: Any) -> tables.Board:
     (only,) = boards(records, **choice)
     return only
-
-
-def failed(record: dict[str, Any], error: str) -> dict[str, Any]:
-    return {**record, "status": "failed", "metrics": None, "predictions": None, "error": error}
-
-
-def csv_rows(found: list[tables.Board]) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(tables.render_all(found, "csv"))))
 
 
 @pytest.fixture
@@ -256,11 +246,11 @@ def test_the_papers_figures_stay_away_from_what_they_do_not_belong_to(
     assert not any(line.startswith("paper:") for line in found.footer)
 
 
-def test_every_method_of_the_paper_has_its_row(make_record: MakeRecord) -> None:
+def test_every_method_of_the_paper_has_its_row(make_record: MakeRecord, make_generative: MakeRecord) -> None:
     shown = {}
     for name in PAPER["methods"]:
-        for protocol in ("linear_probe", "generative"):
-            paper = board([make_record(method=name, protocol=protocol)]).rows[0].paper
+        for make in (make_record, make_generative):
+            paper = board([make(method=name)]).rows[0].paper
             if paper:
                 shown[PAPER["methods"][name], paper.where] = paper.values["Avg"]
     tables_shown = {"Table 1": "table1_discriminative_linear_probe"}
@@ -320,45 +310,6 @@ def test_an_empty_folder_says_which_command_makes_the_first_row(tmp_path: Path) 
     assert str(tmp_path) in str(caught.value)
 
 
-class _Table(HTMLParser):
-    """Rows of cells of an HTML page, and a complaint about every tag that is not closed in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.rows: list[list[str]] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag != "meta":
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "td" in self.open or "th" in self.open:
-            self.rows[-1][-1] += data
-
-
-def cells(text: str, form: str) -> list[list[str]]:
-    """The table's cells, read back from one of the formats."""
-    if form == "html":
-        page = _Table()
-        page.feed(text)
-        assert page.open == []
-        return page.rows
-    if form == "markdown":
-        lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|-")]
-        return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
-    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)&", line[:-2])] for line in lines]
-
-
 @pytest.mark.parametrize("form", ["latex", "markdown", "html"])
 def test_every_line_of_a_table_has_as_many_cells_as_the_header(form: str, sample: list[dict[str, Any]]) -> None:
     found = cells(tables.render(board(sample), form), form)
@@ -387,9 +338,6 @@ def test_csv_holds_every_figure(sample: list[dict[str, Any]]) -> None:
     assert lines[0]["seeds"] == "0 1 2"
 
 
-ODD = r"50% of_my & net #1 $x {y} ~z ^w \q <b>|</b>"
-
-
 @pytest.mark.parametrize("form", ["latex", "markdown", "html"])
 def test_odd_characters_in_names_do_no_harm(form: str, make_record: MakeRecord) -> None:
     records = [make_record(title=ODD, method=ODD), failed(make_record(method="other", title=ODD), ODD)]
@@ -403,25 +351,6 @@ def test_odd_characters_in_names_do_no_harm(form: str, make_record: MakeRecord) 
         assert found[1][1].replace("\\|", "|").replace("&lt;", "<").replace("\\\\", "\\") == ODD
     else:
         assert_sound_latex(text)
-
-
-def assert_sound_latex(text: str) -> None:
-    """Braces and environments in order, and no special character that is not escaped."""
-    code = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
-    environments: list[str] = []
-    for kind, name in re.findall(r"\\(begin|end)\{([^}]*)\}", code):
-        if kind == "begin":
-            environments.append(name)
-        else:
-            assert environments.pop() == name
-    assert environments == []
-    depth = 0
-    for brace in re.findall(r"(?<!\\)[{}]", code.replace(r"\\", "")):
-        depth += 1 if brace == "{" else -1
-        assert depth >= 0
-    assert depth == 0
-    bare = re.sub(r"\$\\times\$|\\label\{[^}]*\}|\\\\", "", code.replace("{!}{%\n", "{!}{\n"))
-    assert not re.search(r"(?<!\\)[%#$_^]", bare)
 
 
 @pytest.mark.parametrize("notice", [None, DEMO_NOTICE])
@@ -450,7 +379,7 @@ def test_html_is_shown_by_a_browser(sample: list[dict[str, Any]], tmp_path: Path
     page.write_text(tables.render_all(boards(sample), "html"), encoding="utf-8")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    shown = _Table()
+    shown = Table()
     shown.feed(done.stdout)
     assert len(shown.rows) == 9
 

@@ -1,0 +1,76 @@
+"""Boards as one sheet of comma-separated values, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+from .board import COLUMNS, Board, Row
+from .ecg import MI_STATEMENTS
+from .generation_block import FIGURES
+
+Fields = dict[str, str | int | float | None]
+
+
+def sheet(boards: Sequence[Board]) -> str:
+    """One line per row of a board; AUCs, ends of intervals and the paper's figures are x100, empty where unknown.
+
+    Generated leads bring further columns: the classifier, and figures of signals and latent space in the units of the
+    run record.
+    """
+    text = io.StringIO()
+    generated = any(board.classifier is not None for board in boards)
+    rows = [_row(board, row) | (_generation(board, row) if generated else {}) for board in boards for row in board.rows]
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(board: Board, row: Row) -> Fields:
+    def hundredfold(value: float | None) -> float | None:
+        return None if value is None else round(100 * value, 6)
+
+    line: Fields = {
+        "data": board.data,
+        "notice": board.warning,
+        "release": board.release,
+        "manifest": board.manifest,
+        "protocol": board.protocol,
+        "protocol_version": board.version,
+        "rank": row.rank,
+        "method": row.method,
+        "title": row.title,
+        "variant": row.variant,
+        "weights_source": row.source,
+        "weights": row.weights,
+        "weights_name": row.weights_name,
+        "options": json.dumps(row.options, sort_keys=True),
+        "ratio": row.ratio,
+        "seeds": " ".join(map(str, row.seeds)),
+        "seed_sd": hundredfold(row.spread),
+    }
+    for name in COLUMNS:
+        value = row.values[name]
+        line[f"{name}_auc"] = hundredfold(value.auc)
+        line[f"{name}_low"] = hundredfold(value.low)
+        line[f"{name}_high"] = hundredfold(value.high)
+        line[f"{name}_interval"] = value.method
+        if name in MI_STATEMENTS:
+            line[f"{name}_positives"] = board.positives.get(name)
+        line[f"{name}_paper"] = round(row.paper.values[name], 4) if row.paper else None
+    line["note"] = row.note
+    return line
+
+
+def _generation(board: Board, row: Row) -> Fields:
+    read_by = board.classifier
+    return {
+        "classifier": read_by.words if read_by else None,
+        "trained_on": read_by.trained_on if read_by else None,
+        "pass_through": None if row.pass_through is None else str(row.pass_through).lower(),
+        "sees": row.sees if read_by else None,
+        **{name: row.fidelity.get(name) for name in FIGURES},
+    }

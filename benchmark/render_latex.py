@@ -1,0 +1,67 @@
+"""Tables as LaTeX floats, with the rules of booktabs."""
+
+from __future__ import annotations
+
+import re
+
+from .grid import Cell, Grid
+
+_BETWEEN = {"-": "--", " to ": " to ", " + ": " + "}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "²": r"\textsuperscript{2}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+
+
+def _tex(text: str) -> str:
+    """Escaped, with the typography that LaTeX has for it."""
+    escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return re.sub(r"\bx100\b", r"$\\times$100", escaped)
+
+
+def latex(grid: Grid) -> str:
+    """One table as a float over both columns, that needs the packages booktabs and graphicx."""
+    body: list[str] = []
+    for i, line in enumerate(grid.lines):
+        if line.kind == "first" and i:
+            body.append(r"\midrule")
+        body.append(" & ".join(_cell(entry, line.kind) for entry in line.cells) + r" \\")
+    notes = [rf"\textsuperscript{{{i}}}~{_tex(note)}" for i, note in enumerate(grid.notes, 1)]
+    lines = [
+        r"% \usepackage{booktabs,graphicx}",
+        r"\begin{table*}[t]",
+        r"\centering",
+        rf"\caption{{{_tex(grid.caption)}}}",
+        rf"\label{{tab:{grid.label}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{{''.join(side[0] for side in grid.alignment)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, grid.header)) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        "",
+        r"\smallskip",
+        r"\begin{minipage}{\textwidth}\scriptsize",
+        *(f"{sentence}\\par" for sentence in [*notes, *map(_tex, grid.footer)]),
+        r"\end{minipage}",
+        r"\end{table*}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(cell: Cell, kind: str) -> str:
+    text = _tex(cell.text) + (rf"\textsuperscript{{{cell.mark}}}" if cell.mark else "")
+    if cell.second:
+        return rf"\shortstack[r]{{{text}\\{{\tiny {_BETWEEN[cell.between].join(cell.second)}}}}}"
+    if kind == "paper" and text:
+        return r"\quad\textit{paper}" if text == "paper" else rf"\textit{{{text}}}"
+    return text
