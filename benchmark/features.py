@@ -15,6 +15,7 @@ from ..adapters.base import Encoder
 from ..adapters.errors import MibenchError
 from ..adapters.options import plain
 from . import config, weights
+from .choices import choose_device, choose_leads, choose_preset, make
 from .data.catalog import open_dataset
 from .embed import Batching, embed_signals
 from .files import atomic_path
@@ -22,7 +23,6 @@ from .frozen import embeddings_of
 from .progress import steps
 from .protocols.request import Request
 from .provenance import now, version
-from .runner import choose_device, choose_leads, choose_preset, make
 
 FLOAT_LIMIT_MILLIVOLT = 1000.0
 """No ECG reaches a volt: larger numbers are microvolts or raw digits."""

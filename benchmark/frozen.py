@@ -67,7 +67,7 @@ def embeddings_of(request: Request, weights: Weights, leads: tuple[str, ...]) ->
         return encoder
 
     embeddings = cached_embeddings(load, request.method, folder, store, leads, request.batching, request.steps)
-    about = _read_notes(folder)
+    about = read_notes(folder)
     if isinstance(encoder, Tokenizer) and "without_tokens" not in about:
         about["without_tokens"] = cached_tokens(encoder, encoder.spec, store, leads, request.steps).empty
         write_json(folder / NOTES, about)
@@ -78,7 +78,8 @@ def embeddings_of(request: Request, weights: Weights, leads: tuple[str, ...]) ->
     return Frozen(embeddings, tuple(about.get("notes", ())), about.get("without_tokens"))
 
 
-def _read_notes(folder: Path) -> dict[str, Any]:
+def read_notes(folder: Path) -> dict[str, Any]:
+    """What was found when the network was loaded whose outputs lie in a folder; empty when that is lost."""
     try:
         return dict(json.loads((folder / NOTES).read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +21,19 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..adapters.base import LEADS, LoadReport, Pretrainable, Tokenizing
+from ..adapters.checkpoints import read_weights, save_weights
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .ecg import TRAIN_FOLDS, VALIDATION_FOLD
 from .files import atomic_path
+from .optimizers import Optimizers
 from .protocols.request import Request
-from .schedule import Settings, learning_rate, step_rows, steps_per_epoch
+from .schedule import Settings, learning_rate, should_stop, step_rows, steps_per_epoch
 from .seeds import derive
 from .tokens import TokenStore, cached_tokens
 
 CHECKPOINT = "checkpoint.pt"
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Saving:
 
 
 class Training:
-    """One pre-training: its state is the network, the optimiser, the step and the losses so far."""
+    """One pre-training: its state is the network, the optimisers, the step and the losses so far."""
 
     def __init__(
         self,
@@ -52,9 +56,11 @@ class Training:
         seed: int,
         folder: Path,
         saving: Saving,
+        after_epoch: Callable[[Training, int], None] = lambda _training, _epoch: None,
     ) -> None:
         self.request, self.method, self.settings = request, method, settings
         self.init, self.seed, self.folder, self.saving = init, seed, folder, saving
+        self.after_epoch = after_epoch
         self.rows = request.data.rows(TRAIN_FOLDS, labelled=False)
         self.validation = request.data.rows([VALIDATION_FOLD], labelled=False)
         self.per_epoch = steps_per_epoch(len(self.rows), settings)
@@ -84,7 +90,8 @@ class Training:
         self.init_notes = [f"{part}: {note}" for part, report in reports.items() for note in report.notes]
         for note in self.init_notes:
             request.say(note)
-        self.module, self.optimizer = self.fabric.setup(module, _optimizer(module, settings))
+        self.optimizers = Optimizers(module, settings)
+        self.module = self.optimizers.set_up(self.fabric, module)
 
     @property
     def network(self) -> nn.Module:
@@ -98,7 +105,7 @@ class Training:
         bar = self.request.steps(f"pre-training {self.request.method}", self.total)
         started, saved_at, saved_step = time.monotonic(), time.monotonic(), self.step
         before = self.seconds
-        while self.step < self.total:
+        while not self.finished:
             self._train_step()
             self.seconds = before + time.monotonic() - started
             bar(self.step)
@@ -107,7 +114,7 @@ class Training:
             due = time.monotonic() - saved_at >= self.saving.seconds
             due |= self.saving.steps is not None and self.step - saved_step >= self.saving.steps
             # The last step needs none: the weights are written whole a moment later.
-            if due and self.step < self.total:
+            if due and not self.finished:
                 self._save()
                 saved_at, saved_step = time.monotonic(), self.step
 
@@ -115,23 +122,17 @@ class Training:
         self.module.train()
         rows = step_rows(self.rows, self.settings, self.seed, self.step)
         torch.manual_seed(derive(self.seed, "step", self.step))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, self.step, self.total)
         parts = self.module(self._batch(rows))
-        loss = parts["loss"]
-        if not torch.isfinite(loss):
+        broken = [name for name in self.optimizers.losses if not torch.isfinite(parts[name])]
+        if broken:
+            value, name = float(parts[broken[0]].detach()), broken[0].replace("_", " ")
             records = ", ".join(self.request.data.records[rows].tolist())
             raise MibenchError(
-                f"pre-training {self.request.method}: the loss is {float(loss.detach())} at step {self.step}; "
+                f"pre-training {self.request.method}: the {name} is {value} at step {self.step}; "
                 f"the batch holds records {records}. The last checkpoint is kept; "
                 f"lower the rate with --set protocol.learning_rate"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        if self.settings.clip:
-            limit = self.settings.clip
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False)
-        self.optimizer.step()
+        self.optimizers.step(self.fabric, self.module, parts, learning_rate(self.settings, self.step, self.total))
         logged = {name: float(value.detach()) for name, value in parts.items()}
         self.losses.append({"step": float(self.step), **logged})
         self.step += 1
@@ -148,7 +149,9 @@ class Training:
         views = {
             name: prepare(millivolt, store.sampling_rate, self.leads, view) for name, view in self.method.views.items()
         }
-        single = {name for name, view in self.method.views.items() if view.window_count == 1}
+        single = {
+            name for name, view in self.method.views.items() if view.window_count == 1 and view.windows != "tiled"
+        }
         return {"patient": patient, **{name: view[:, 0] if name in single else view for name, view in views.items()}}
 
     def _tokenize(self) -> TokenStore | None:
@@ -165,28 +168,58 @@ class Training:
         text = f"epoch {epoch} of {self.settings.epochs}: training loss {train:.4f}"
         validation = self._validate()
         if validation is not None:
+            before = self.validation_losses
             self.losses[-1]["validation_loss"] = validation
-            text += f", validation loss {validation:.4f}"
+            text += f", validation loss {validation:.4g}"
+            # An epoch that ends as it began, in a run that was killed, is chosen again: the file is the same.
+            if self.settings.select == "best" and validation < min(before, default=math.inf):
+                save_weights(
+                    self.folder / BEST, self.method.trained_state(self.network), {"method": self.request.method}
+                )
         self.request.say(self.request.numbered(text))
+        self.after_epoch(self, epoch)
+
+    @property
+    def validation_losses(self) -> list[float]:
+        """One for each epoch so far; empty without validation records."""
+        return [entry["validation_loss"] for entry in self.losses if "validation_loss" in entry]
+
+    @property
+    def finished(self) -> bool:
+        """After the last step, or when the patience is used up."""
+        between = self.step % self.per_epoch == 0
+        return self.step >= self.total or (between and should_stop(self.settings, self.validation_losses))
+
+    def chosen_state(self) -> tuple[dict[str, Tensor], int]:
+        """The weights to keep, and the epoch that they are of, counted from 1."""
+        last = self.step // self.per_epoch
+        losses = self.validation_losses
+        if self.settings.select == "last" or not losses:
+            return self.method.trained_state(self.network), last
+        return read_weights(self.folder / BEST)[0], 1 + int(np.argmin(losses))
 
     def _validate(self) -> float | None:
-        """Mean loss over full batches of fold 9, in record order; None when it has less than one batch."""
+        """Mean loss over fold 9 in record order; None when it has less than one batch.
+
+        A loss that depends on the batch, as contrastive ones do, is taken over full batches only; a criterion of the
+        single records, over all.
+        """
         size = min(self.settings.batch_size, len(self.validation))
-        if size < 2:
+        singly = hasattr(self.network, "criterion")
+        if size < (1 if singly else 2):
             return None
         self.module.eval()
         torch.manual_seed(derive(self.seed, "validation"))
+        stop = len(self.validation) if singly else len(self.validation) - size + 1
+        batches = [self.validation[start : start + size] for start in range(0, stop, size)]
         with torch.no_grad():
-            losses = [
-                float(self.module(self._batch(self.validation[start : start + size]))["loss"])
-                for start in range(0, len(self.validation) - size + 1, size)
-            ]
-        return float(np.mean(losses))
+            losses = [float(self.module(self._batch(rows))["loss"]) for rows in batches]
+        return float(np.average(losses, weights=[len(rows) for rows in batches]))
 
     def _save(self) -> None:
         state = {
             "module": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -202,7 +235,7 @@ class Training:
         try:
             state = torch.load(file, map_location=self.request.batching.device, weights_only=True)
             self.network.load_state_dict(state["module"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizers.load_state_dict(state["optimizers"])
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         except Exception as problem:
             raise MibenchError(
@@ -210,21 +243,6 @@ class Training:
             ) from problem
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
         self.request.say(f"resuming the pre-training of {self.request.method} at step {self.step} of {self.total}")
-
-
-def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW over what learns; a learned temperature or bias is a single number and has no reason to be small."""
-    learning = [value for value in module.parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for value in learning if value.ndim], "weight_decay": settings.weight_decay},
-        {"params": [value for value in learning if not value.ndim], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.eps,
-    )
 
 
 def losses_as_csv(losses: list[dict[str, float]]) -> str:

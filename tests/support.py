@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import torch
+
+from mibench.benchmark.choices import make
+from mibench.benchmark.config import parse_sets
+from mibench.benchmark.data.dataset import Dataset
+from mibench.benchmark.embed import Batching
+from mibench.benchmark.protocols.request import Request
 
 TINY = (
     "method.net.base_filters=8",
@@ -17,6 +26,14 @@ TINY = (
 
 TINY_ARGUMENTS = tuple(part for text in TINY for part in ("--set", text))
 """The same on a command line."""
+
+
+def request_of(
+    method: str, data: Dataset, results: Path, *, preset: str | None = None, sets: Sequence[str] = ()
+) -> Request:
+    """A method on a data set, as a protocol is asked, on the CPU and quietly."""
+    card, adapter = make(method, preset, parse_sets(sets)["method"])
+    return Request(adapter, card, data, results, Batching(torch.device("cpu")))
 
 
 def assert_valid(record: dict[str, Any]) -> None:

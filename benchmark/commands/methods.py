@@ -63,7 +63,7 @@ def show(name: str, preset: str | None, sets: tuple[str, ...]) -> None:
 
     from ...adapters.options import plain
     from .. import config
-    from ..runner import make
+    from ..choices import make
 
     card, adapter = make(name, preset, config.parse_sets(sets)["method"])
     spec = adapter.spec
@@ -134,10 +134,10 @@ def check(name: str, data: str, weights: str, preset: str | None, sets: tuple[st
     from ...adapters import registry
     from ...adapters.errors import MibenchError
     from .. import config
+    from ..choices import choose_device, choose_preset, make
     from ..conformance import Bench, outcomes
     from ..data.catalog import open_dataset
     from ..progress import steps
-    from ..runner import choose_device, choose_preset, make
     from ..weights import how_to_get, resolve
 
     found = open_dataset(data, steps)

@@ -39,6 +39,25 @@ from .options import (
 @device_option
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Records per forward pass")
 @click.option("--companions/--no-companions", default=None, help="Also run the anchors to rank by  [default: on demo]")
+@click.option(
+    "--classifier-weights",
+    default="auto",
+    show_default=True,
+    metavar="FILE|auto|random[:SEED]",
+    help="Generators: weights of the twelve-lead encoder that classifies what they make",
+)
+@click.option(
+    "--train-on",
+    type=click.Choice(["real", "generated", "both"]),
+    default="real",
+    show_default=True,
+    help="Generators: what that classifier is trained on; each is a board of its own",
+)
+@click.option(
+    "--pass-through/--no-pass-through",
+    default=None,
+    help="Generators: put the recorded lead I in place of the generated one  [default: yes]",
+)
 @results_option
 @force_option
 def command(
@@ -53,10 +72,16 @@ def command(
     device: str,
     batch_size: int,
     companions: bool | None,
+    classifier_weights: str,
+    train_on: str,
+    pass_through: bool | None,
     results: Path | None,
     force: bool,
 ) -> None:
     """Measure methods: encode every record once, train linear probes, keep scores and intervals.
+
+    A generator makes twelve leads of lead I; a linear probe on the twelve-lead ECGFounder, trained on real records,
+    classifies them (the paper's Table 2), and signals and latent space are compared with the real ones.
 
     \b
     mibench run --method selfmis                                       # the demo heart; pre-trains first
@@ -66,12 +91,15 @@ def command(
     mibench run --method stmem-12lead --weights st_mem_vit_base_encoder.pth
     mibench run --method ecgfounder-12lead --weights random --leads all
     mibench run --method heartlang --preset full           # its true size on the demo heart
+    mibench run --method mcma                                          # a generator and its anchors, demo heart
+    mibench run --method mcma ekgan --data ptb-xl --classifier-weights 12_lead_ECGFounder.pth --train-on both
     mibench run --method ./my_adapter.py:MyNet                         # a plug-in, no fork
 
     What is done already is not done again; a killed command goes on where it stopped.
     """
+    from ..choices import RunChoices
     from ..home import results_folder
-    from ..runner import RunChoices, run_and_show
+    from ..runner import run_and_show
 
     choices = RunChoices(
         data=data,
@@ -84,6 +112,9 @@ def command(
         device=device,
         batch_size=batch_size,
         companions=companions,
+        classifier_weights=classifier_weights,
+        train_on=("real", "generated") if train_on == "both" else (train_on,),  # type: ignore[arg-type]
+        pass_through=pass_through,
         results=results_folder(results),
         force=force,
     )

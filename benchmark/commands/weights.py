@@ -48,7 +48,7 @@ def add(method: str, file: Path) -> None:
     mibench weights add ecgfounder 1_lead_ECGFounder.pth
     """
     from .. import weights
-    from ..runner import choose_device, make
+    from ..choices import choose_device, make
 
     _, adapter = make(method)
     found = weights.resolve(str(file), adapter.spec, "")
@@ -81,9 +81,9 @@ def convert(method: str, file: Path, out: Path | None, preset: str | None, sets:
     """
     from ...adapters.errors import MibenchError
     from .. import config
+    from ..choices import make
     from ..convert import convert as rewrite
     from ..convert import relatives
-    from ..runner import make
 
     out = out or file.with_suffix(".safetensors")
     if out.resolve() == file.resolve():

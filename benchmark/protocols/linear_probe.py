@@ -10,45 +10,34 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ...adapters.base import LEADS
-from ...adapters.errors import MibenchError
 from ...adapters.options import plain
 from ...adapters.signal import prepare
 from .. import results
-from ..ecg import MI_STATEMENTS
 from ..frozen import Frozen, RefusedWeightsError, embeddings_of
-from ..metrics import auc, macro
-from ..probe import Head, HeadTask, ProbeSettings, train_heads
 from ..provenance import now, provenance
-from ..seeds import derive
-from ..stats import summarize
 from ..weights import Weights
+from . import probing
 from .request import Request
 
 NAME = "linear_probe"
 
 
 @dataclass(frozen=True)
-class Settings(ProbeSettings):
-    """Settings of the protocol; those of the heads come from `ProbeSettings`.
+class Settings(probing.Settings):
+    """Settings of the protocol; those of the heads come from `probing.Settings`.
 
     Attributes:
         observed_leads: what was recorded; an encoder's other leads are silent.
-        labels: "44" trains all diagnostic statements, "mi9" the nine reported ones alone.
-        nested: smaller training subsets lie inside larger ones.
-        resamples: of the bootstrap.
     """
 
     observed_leads: tuple[str, ...] = ("I",)
-    labels: Literal["44", "mi9"] = "44"
-    nested: bool = True
-    resamples: int = 2000
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,7 +82,9 @@ def run(
         started = time.monotonic()
         try:
             frozen = embeddings_of(request, weights, settings.observed_leads)
-            heads = _train(request, settings, split, missing, frozen.embeddings)
+            places = [(run.ratio, run.seed) for run in missing]
+            features = {part: frozen.embeddings[rows] for part, rows in split.items()}
+            heads = probing.train(request, settings, split, places, features)
         except RefusedWeightsError:
             raise
         except Exception as problem:
@@ -103,17 +94,9 @@ def run(
             raise
         for ready, head in zip(missing, heads, strict=True):
             record = _envelope(request, weights, settings, version, ready, split, frozen, started)
-            _finish(request, record, head, frozen.embeddings, split, settings)
+            scored = probing.score(request, settings, split, ready.ratio, ready.seed, head, features["test"])
+            results.write(request.results, {**record, **scored.blocks}, scored.predictions)
     return [results.record_path(*place, run.key) for run in runs]
-
-
-def training_subset(
-    rows: npt.NDArray[np.int64], ratio: float, seed: int, *, nested: bool = True
-) -> npt.NDArray[np.int64]:
-    """The training records of a ratio: the same for every method, and nested unless told otherwise."""
-    generator = np.random.default_rng(derive(seed, "subset") if nested else derive(seed, "subset", ratio))
-    count = max(1, round(ratio * len(rows)))
-    return np.sort(rows[generator.permutation(len(rows))[:count]])
 
 
 def _plan(request: Request, weights: Weights, settings: Settings, version: int, ratio: float, seed: int) -> _Run:
@@ -133,50 +116,6 @@ def _assert_fitting(request: Request, settings: Settings) -> None:
     store = request.data.store
     silence = torch.zeros(1, len(settings.observed_leads), store.samples)
     prepare(silence, store.sampling_rate, settings.observed_leads, request.adapter.spec)
-
-
-def _train(
-    request: Request,
-    settings: Settings,
-    split: dict[str, npt.NDArray[np.int64]],
-    runs: Sequence[_Run],
-    embeddings: npt.NDArray[np.float32],
-) -> list[Head]:
-    device = request.batching.device
-    columns = _trained_columns(request, settings)
-    labels = request.data.labels[:, columns]
-    if not labels[split["validation"]].any():
-        raise MibenchError(f"{request.data.name}: the validation fold has no positive of any statement to select on")
-    position = {row: place for place, row in enumerate(split["train"].tolist())}
-    tasks = [
-        HeadTask(
-            rows=np.array(
-                [
-                    position[row]
-                    for row in training_subset(split["train"], run.ratio, run.seed, nested=settings.nested).tolist()
-                ],
-                dtype=np.int64,
-            ),
-            seed=run.seed,
-        )
-        for run in runs
-    ]
-
-    def tensors(part: str) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = split[part]
-        return torch.from_numpy(embeddings[rows]).to(device), torch.from_numpy(labels[rows]).to(device)
-
-    monitored = None
-    if settings.monitor == "auc9":
-        monitored = [columns.index(column) for column in request.data.mi_columns()]
-    bar = request.steps(f"training {len(tasks)} heads", settings.epochs)
-    heads = train_heads(tasks, tensors("train"), tensors("validation"), settings, monitored, bar)
-    bar(settings.epochs)
-    return heads
-
-
-def _trained_columns(request: Request, settings: Settings) -> list[int]:
-    return request.data.mi_columns() if settings.labels == "mi9" else list(range(len(request.data.statements)))
 
 
 def _envelope(
@@ -212,49 +151,3 @@ def _envelope(
         "determinants": run.determinants,
         "provenance": provenance(str(request.batching.device), time.monotonic() - started),
     }
-
-
-def _finish(
-    request: Request,
-    record: dict[str, Any],
-    head: Head,
-    embeddings: npt.NDArray[np.float32],
-    split: dict[str, npt.NDArray[np.int64]],
-    settings: Settings,
-) -> None:
-    """Score the test fold, once, and write the record with its predictions."""
-    data, test = request.data, split["test"]
-    features = torch.from_numpy(embeddings[test]).to(head.weight.device)
-    scores = head.scores(features)
-    columns = _trained_columns(request, settings)
-    nine = [columns.index(column) for column in data.mi_columns()]
-    labels = data.labels[test][:, columns]
-    summary = summarize(
-        scores[:, nine],
-        labels[:, nine],
-        data.patients[test],
-        MI_STATEMENTS,
-        resamples=settings.resamples,
-        seed=derive(0, "bootstrap", data.manifest),
-    )
-    every = float(macro(auc(scores, labels)))
-    record = {
-        **record,
-        "status": "done",
-        "error": None,
-        "metrics": {**summary.to_record(), "macro_trained": every if np.isfinite(every) else None},
-        "training": {
-            "records": len(training_subset(split["train"], record["ratio"], record["seed"], nested=settings.nested)),
-            "epochs": head.epochs,
-            "best_epoch": head.best_epoch,
-            "validation": list(head.validation),
-        },
-    }
-    predictions = {
-        "records": data.records[test],
-        "patients": data.patients[test],
-        "statements": np.array([data.statements[column] for column in columns]),
-        "scores": scores,
-        "labels": labels,
-    }
-    results.write(request.results, record, predictions)

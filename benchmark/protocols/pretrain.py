@@ -1,4 +1,7 @@
-"""Pre-training of a method on folds 1-8 without labels (paper, Table 7): a run of its own, with its own record."""
+"""Pre-training of a method on folds 1-8 without labels (paper, Table 7): a run of its own, with its own record.
+
+A closed form is fitted in its stead; what comes out is kept in the same way.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,23 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from ...adapters.base import Pretrainable
+from ...adapters.base import Fittable, Generator, Pretrainable
 from ...adapters.checkpoints import save_weights
 from ...adapters.errors import MibenchError
 from ...adapters.options import did_you_mean, plain
 from .. import results
 from ..ecg import TRAIN_FOLDS
 from ..files import sha256_file, write_json, write_text
+from ..fitting import Fitting
 from ..provenance import now, provenance
+from ..samples import FOLDER as SAMPLES
+from ..samples import draw_epoch
 from ..schedule import Settings
-from ..training import CHECKPOINT, Saving, Training, losses_as_csv
+from ..training import BEST, CHECKPOINT, Saving, Training, losses_as_csv
 from ..weights import pretrained_folder
 from .request import Request
 
-__all__ = ["CHECKPOINT", "FINISHED", "LOSSES", "NAME", "WEIGHTS", "Saving", "Settings", "run"]
+__all__ = ["CHECKPOINT", "FINISHED", "LOSSES", "NAME", "SAMPLES", "WEIGHTS", "Saving", "Settings", "run"]
 
 NAME = "pretrain"
 WEIGHTS = "weights.safetensors"
@@ -52,7 +58,7 @@ def run(
         MibenchError: the method cannot be pre-trained, there are too few records, or the loss is not finite.
     """
     method = request.adapter
-    if not isinstance(method, Pretrainable):
+    if not isinstance(method, (Pretrainable, Fittable)):
         raise MibenchError(
             f"{request.method} has no pre-training in mibench: give its published weights with --weights"
         )
@@ -66,8 +72,14 @@ def run(
         if not file.is_file():
             raise MibenchError(f"--init {part}={file}: there is no such file")
     settings = replace(settings, precision=_precision(settings.precision, request.batching.device))
+    work: Training | Fitting
+    if isinstance(method, Fittable):
+        work = Fitting(request, method, init, seed)
+        shown = work.settings
+    else:
+        shown = plain(settings)
     determinants = {
-        "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
+        "protocol": {"name": NAME, "version": version, "settings": shown},
         "method": request.method_identity(),
         "init": {part: sha256_file(file) for part, file in sorted(init.items())},
         "data": request.data.manifest,
@@ -79,64 +91,76 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / FINISHED).is_file() and not request.force:
-            request.say(f"pre-training {key[:8]} of {request.method} on {request.data.name} is done already")
+            if not isinstance(method, Fittable):
+                request.say(f"pre-training {key[:8]} of {request.method} on {request.data.name} is done already")
             return folder
-        training = Training(request, method, settings, init, seed, folder, saving or Saving())
+        if isinstance(method, Fittable):
+            request.say(f"fitting {request.method} to folds 1-8 of {request.data.name}")
+        if not isinstance(method, Fittable):
+            after = draw_epoch if isinstance(method, Generator) else _nothing
+            work = Training(request, method, settings, init, seed, folder, saving or Saving(), after)
         try:
-            training.run()
+            work.run()
         except MibenchError as problem:
-            failed = _envelope(training, version, determinants, key)
+            failed = _envelope(work, version, determinants, key)
             results.write_failure(request.results, failed, str(problem))
             raise
-        _finish(training, _envelope(training, version, determinants, key))
+        _finish(work, folder, _envelope(work, version, determinants, key))
     return folder
 
 
-def _finish(training: Training, envelope: Mapping[str, Any]) -> None:
+def _finish(work: Training | Fitting, folder: Path, envelope: Mapping[str, Any]) -> None:
     """Write the weights, the losses, the record, and last the file that says all is there."""
-    request, folder = training.request, training.folder
+    request = work.request
     weights = folder / WEIGHTS
-    state = training.method.trained_state(training.network)
+    state, epoch = work.chosen_state()
     save_weights(weights, state, {"method": request.method, "key": envelope["key"]})
-    write_text(folder / LOSSES, losses_as_csv(training.losses))
-    results.write(request.results, {**envelope, "pretraining": _summary(training)}, None)
+    if work.losses:
+        write_text(folder / LOSSES, losses_as_csv(work.losses))
+    summary = {**(work.summary() if isinstance(work, Fitting) else _summary(work)), "chosen_epoch": epoch}
+    results.write(request.results, {**envelope, "pretraining": summary}, None)
     about = {
         "key": envelope["key"],
         "created": envelope["created"],
         "data": {"name": request.data.name, "manifest": request.data.manifest, "folds": list(TRAIN_FOLDS)},
-        "settings": plain(training.settings),
+        "settings": envelope["protocol"]["settings"],
         "options": plain(request.card.options),
         "init": envelope["determinants"]["init"],
         "sha256": sha256_file(weights),
     }
     write_json(folder / FINISHED, about)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for file in (CHECKPOINT, BEST):
+        (folder / file).unlink(missing_ok=True)
 
 
-def _envelope(training: Training, version: int, determinants: Mapping[str, Any], key: str) -> dict[str, Any]:
-    request, init = training.request, training.init
-    records = {"train": len(training.rows), "validation": len(training.validation)}
+def _nothing(_training: Training, _epoch: int) -> None:
+    """After an epoch of a method that has nothing to show."""
+
+
+def _envelope(work: Training | Fitting, version: int, determinants: Mapping[str, Any], key: str) -> dict[str, Any]:
+    request, init = work.request, work.init
+    records = {"train": len(work.rows), "validation": len(work.validation)}
     return {
         "key": key,
         "created": now(),
-        "protocol": {"name": NAME, "version": version, "settings": plain(training.settings)},
+        "protocol": {"name": NAME, "version": version, "settings": determinants["protocol"]["settings"]},
         "method": request.method_record(),
         "weights": {
             "source": "published" if init else "random",
             "name": " + ".join(file.name for file in init.values()) or "from scratch",
             "sha256": None,
-            "seed": training.seed,
+            "seed": work.seed,
             "notes": [
                 *(f"{part}: sha256 {digest}" for part, digest in determinants["init"].items()),
-                *training.init_notes,
+                *work.init_notes,
             ],
             "pretraining": None,
         },
-        "data": request.data_record(training.leads, records),
+        "data": request.data_record(work.leads, records),
         "ratio": 1.0,
-        "seed": training.seed,
+        "seed": work.seed,
         "determinants": dict(determinants),
-        "provenance": provenance(str(request.batching.device), training.seconds),
+        "provenance": provenance(str(request.batching.device), work.seconds),
     }
 
 
@@ -146,12 +170,13 @@ def _summary(training: Training) -> dict[str, Any]:
     seconds = max(training.seconds, 1e-9)
     return {
         "steps": training.step,
-        "epochs": training.settings.epochs,
+        "epochs": training.step // training.per_epoch,
         "seconds": round(training.seconds, 2),
         "records_per_second": round(training.step * training.settings.batch_size / seconds, 2),
         "first_loss": training.losses[0]["loss"],
         "last_loss": training.losses[-1]["loss"],
-        "validation_losses": [entry["validation_loss"] for entry in training.losses if "validation_loss" in entry],
+        "criterion": getattr(training.network, "criterion", "loss"),
+        "validation_losses": training.validation_losses,
         "epoch_losses": [float(value) for value in losses.reshape(-1, training.per_epoch).mean(axis=1)],
         "losses_file": LOSSES,
     }

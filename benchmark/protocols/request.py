@@ -45,6 +45,12 @@ class Request:
         """The method's name in folders and records."""
         return self.adapter.spec.name
 
+    @property
+    def title(self) -> str:
+        """The method's name in tables, with its preset: a tiny network must not pass for its method."""
+        spec = self.adapter.spec
+        return (spec.title or self.card.title or spec.name) + (f" ({self.card.preset})" if self.card.preset else "")
+
     def method_identity(self) -> dict[str, Any]:
         """What determines the method's outputs, weights apart."""
         return {
@@ -62,7 +68,7 @@ class Request:
         spec = self.adapter.spec
         return {
             "name": spec.name,
-            "title": (spec.title or self.card.title or spec.name) + self._preset(),
+            "title": self.title,
             "kind": spec.kind,
             "version": spec.version,
             "target": self.card.target,
@@ -77,10 +83,6 @@ class Request:
             },
             "pretraining_data": list(spec.pretraining_data),
         }
-
-    def _preset(self) -> str:
-        """A tiny network must not pass for its method, in any table."""
-        return f" ({self.card.preset})" if self.card.preset else ""
 
     def data_record(self, observed: tuple[str, ...], records: dict[str, int]) -> dict[str, Any]:
         """The `data` part of a run record."""

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from mibench.adapters.base import Pretrainable
 from mibench.adapters.checkpoints import read_metadata
+from mibench.benchmark.choices import make
 from mibench.benchmark.config import parse_sets
 from mibench.benchmark.files import sha256_file
-from mibench.benchmark.runner import make
 from support import TINY_ARGUMENTS
 
 Command = Callable[..., Any]

@@ -13,8 +13,8 @@ from mibench.adapters.base import Pretrainable
 from mibench.adapters.checkpoints import save_weights
 from mibench.adapters.registry import find
 from mibench.benchmark import results, weights
+from mibench.benchmark.choices import choose_preset, make
 from mibench.benchmark.data.dataset import Dataset
-from mibench.benchmark.runner import choose_preset, make
 
 Command = Callable[..., Any]
 QUICK = ("--set", "protocol.epochs=2", "--no-companions")

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mibench.adapters.base import Encoder
+from mibench.benchmark.choices import make
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.embed import Batching, embed_rows
 from mibench.benchmark.probe import HeadTask, ProbeSettings, first_weights, train_heads
-from mibench.benchmark.runner import make
 from mibench.benchmark.weights import Weights
 
 pytestmark = pytest.mark.perf

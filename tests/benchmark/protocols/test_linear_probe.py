@@ -13,13 +13,14 @@ from sklearn.metrics import roc_auc_score
 from mibench.adapters.base import LEADS, MethodSpec
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import config, results
+from mibench.benchmark.choices import make
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.ecg import MI_STATEMENTS
 from mibench.benchmark.embed import Batching
 from mibench.benchmark.protocols import linear_probe
-from mibench.benchmark.protocols.linear_probe import Settings, training_subset
+from mibench.benchmark.protocols.linear_probe import Settings
+from mibench.benchmark.protocols.probing import training_subset
 from mibench.benchmark.protocols.request import Request
-from mibench.benchmark.runner import make
 from mibench.benchmark.weights import Weights
 from support import TINY, assert_valid
 

@@ -20,12 +20,12 @@ from safetensors.torch import load_file
 from mibench.adapters.base import InputSpec, LoadReport, MethodSpec
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import config, results
+from mibench.benchmark.choices import make
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.embed import Batching
 from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
-from mibench.benchmark.runner import make
 from mibench.benchmark.schedule import step_rows
 from support import TINY, TINY_ARGUMENTS, assert_valid
 

@@ -1,0 +1,142 @@
+"""What `mibench pretrain` does, and how a run comes by weights that are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..adapters import registry
+from ..adapters.base import Adapter, Fittable, MethodCard
+from ..adapters.errors import MibenchError
+from ..adapters.options import merge, plain
+from . import config, weights
+from .choices import MethodChoices, PretrainChoices, Say, choose_preset, once, open_data, request_for
+from .data.dataset import Dataset
+from .protocols import pretrain
+from .weights import Weights
+
+OPTION = "options."
+
+
+def pretrain_and_show(method: str, choices: PretrainChoices, say: Say) -> str:
+    """Pre-train a method; what came of it, as text."""
+    say = once(say)
+    card = registry.find(method)
+    data = open_data(choices.data, say)
+    folder = pretrain_on(card, choices, data, say)
+    lines = [f"weights: {folder / pretrain.WEIGHTS}"]
+    beside = {"losses": folder / pretrain.LOSSES, "samples": folder / pretrain.SAMPLES}
+    return "\n".join(lines + [f"{name + ':':<8} {path}" for name, path in beside.items() if path.exists()])
+
+
+def ready_weights(
+    card: MethodCard, adapter: Adapter, source: str, choices: MethodChoices, data: Dataset, say: Say
+) -> Weights:
+    """The weights of a method: those that `source` names, or made now where that is quick.
+
+    On the demo heart a method without weights is pre-trained first; a closed form is fitted wherever it is needed.
+
+    Args:
+        card: with its options resolved.
+        source: as `--weights` has it.
+
+    Raises:
+        MibenchError: there are none; the sentence says how to get some.
+    """
+    plug_in, options = card.origin != "built in", plain(card.options)
+    short = PretrainChoices(
+        data=choices.data,
+        preset=choices.preset,
+        sets=tuple(text for text in choices.sets if text.startswith("method.")),
+        device=choices.device,
+        results=choices.results,
+    )
+    if isinstance(adapter, Fittable) and source in ("auto", "pretrained"):
+        # To these records, with these options, from these weights: what was fitted to others was not asked for.
+        folder = pretrain_on(registry.find(card.name), short, data, say)
+        return _made(folder, adapter, data)
+    found = weights.resolve(source, adapter.spec, data.name, plug_in=plug_in, options=options)
+    if found is not None:
+        return found
+    if not (data.is_demo and (adapter.spec.pretrainable or adapter.spec.weights_of)):
+        raise MibenchError(weights.how_to_get(card.name, adapter.spec, data.name))
+    say(f"{card.name} has no weights yet: pre-training it on the demo heart first")
+    return _made(pretrain_on(registry.find(adapter.spec.weights_of or card.name), short, data, say), adapter, data)
+
+
+def _made(folder: Path, adapter: Adapter, data: Dataset) -> Weights:
+    made = weights.resolve(str(folder / pretrain.WEIGHTS), adapter.spec, data.name)
+    assert made is not None
+    return made
+
+
+def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
+    """Pre-train or fit a method, what it starts from first; the folder of its weights."""
+    sets = config.parse_sets(choices.sets)
+    preset = choose_preset(card, choices.preset, data, "pretrained", say)
+    card = _with_parts_of_the_demo(registry.resolve_options(card, preset, sets["method"]), data)
+    options = plain(card.options)
+    chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    shown = card.demo_pretraining if data.is_demo and preset == card.demo else {}
+    adapter = registry.create(card)
+    settings, version = config.protocol(
+        pretrain.NAME, pretrain.Settings, shown, sets["protocol"], given, data=data.name, method=card.pretraining
+    )
+    request = request_for(card, adapter, data, choices, say)
+    init = _init(choices.init)
+    for part, other in card.starts_from.items():
+        chosen_preset = preset
+        if other.startswith(OPTION):
+            name = other.removeprefix(OPTION)
+            other, chosen_preset = str(options[name]), str(options.get(f"{name}_preset") or "") or None
+        if part not in init and registry.create(registry.find(other)).spec.needs_weights:
+            init[part] = _part(registry.find(other), replace(choices, preset=chosen_preset), data, say)
+    if isinstance(adapter, Fittable):
+        return pretrain.run(request, settings, version, init, choices.seed)
+    usual, _ = config.protocol(pretrain.NAME, pretrain.Settings, method=card.pretraining)
+    shorter = (settings.epochs, settings.batch_size) != (usual.epochs, usual.batch_size)
+    say(
+        f"pre-training {card.name} on folds 1-8 of {data.name}: {settings.epochs} epochs, batch {settings.batch_size}"
+        + (f" (the published recipe: {usual.epochs} epochs, batch {usual.batch_size})" if shorter else "")
+    )
+    saving = pretrain.Saving(choices.checkpoint_seconds, choices.checkpoint_steps)
+    return pretrain.run(request, settings, version, init, choices.seed, saving)
+
+
+def _with_parts_of_the_demo(card: MethodCard, data: Dataset) -> MethodCard:
+    """On the demo heart, what a method starts from has the demo's size as well, where an option names it."""
+    for other in card.starts_from.values():
+        name = other.removeprefix(OPTION)
+        preset = f"{name}_preset"
+        if other != name and data.is_demo and not plain(card.options).get(preset, "given"):
+            card = replace(card, options=merge(card.options, {preset: registry.find(str(card.options[name])).demo}))
+    return card
+
+
+def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
+    """Weights for what a pre-training starts from: registered, made before, or made now by the card's own recipe."""
+    preset = choices.preset if choices.preset in card.presets else None
+    card = registry.resolve_options(card, preset)
+    adapter = registry.create(card)
+    spec = adapter.spec
+    # Published files are of the true size.
+    choice = "pretrained" if data.is_demo and preset == card.demo else "auto"
+    found = weights.resolve(choice, spec, data.name, options=plain(card.options))
+    if found is None or found.path is None or isinstance(adapter, Fittable):
+        # Settings and starting files that were given are meant for the method that was asked for.
+        first = replace(choices, preset=preset, init=(), sets=())
+        return pretrain_on(registry.find(card.name), first, data, say) / pretrain.WEIGHTS
+    say(f"{card.name}: {found.name}, {found.path}")
+    return found.path
+
+
+def _init(pairs: Sequence[str]) -> dict[str, Path]:
+    init = {}
+    for pair in pairs:
+        part, equals, file = pair.partition("=")
+        if not equals or not part or not file:
+            raise MibenchError(f"--init takes PART=FILE, such as twelve_lead=12_lead_ECGFounder.pth; got `{pair}`")
+        init[part] = Path(file).expanduser()
+    return init

@@ -1,0 +1,151 @@
+"""What every protocol with a linear probe does: which records train it, how it is trained, and how it is scored.
+
+The validation fold chooses the epoch; the test fold is looked at once, for the scores that the record keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...adapters.errors import MibenchError
+from ..ecg import MI_STATEMENTS
+from ..metrics import auc, macro
+from ..probe import Head, HeadTask, ProbeSettings, train_heads
+from ..seeds import derive
+from ..stats import summarize
+from .request import Request
+
+Rows = npt.NDArray[np.int64]
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Settings(ProbeSettings):
+    """Settings of the heads, and of which records and statements they see.
+
+    Attributes:
+        labels: "44" trains all diagnostic statements, "mi9" the nine reported ones alone.
+        nested: smaller training subsets lie inside larger ones.
+        resamples: of the bootstrap.
+    """
+
+    labels: Literal["44", "mi9"] = "44"
+    nested: bool = True
+    resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a head said of the test fold: blocks of the run record, and the arrays kept beside it."""
+
+    blocks: dict[str, Any]
+    predictions: dict[str, npt.NDArray[Any]]
+
+
+def training_subset(
+    rows: npt.NDArray[np.int64], ratio: float, seed: int, *, nested: bool = True
+) -> npt.NDArray[np.int64]:
+    """The training records of a ratio: the same for every method, and nested unless told otherwise."""
+    generator = np.random.default_rng(derive(seed, "subset") if nested else derive(seed, "subset", ratio))
+    count = max(1, round(ratio * len(rows)))
+    return np.sort(rows[generator.permutation(len(rows))[:count]])
+
+
+def train(
+    request: Request,
+    settings: Settings,
+    split: Mapping[str, Rows],
+    places: Sequence[tuple[float, int]],
+    features: Mapping[str, Features],
+) -> list[Head]:
+    """One head for every ratio and seed, all together.
+
+    Args:
+        split: rows of the data set by part.
+        places: (ratio, seed) of each head.
+        features: (rows of the part, dimensions) by part, "train" and "validation".
+
+    Raises:
+        MibenchError: the validation fold has no positive of any statement.
+    """
+    device = request.batching.device
+    columns = trained_columns(request, settings)
+    labels = request.data.labels[:, columns]
+    if not labels[split["validation"]].any():
+        raise MibenchError(f"{request.data.name}: the validation fold has no positive of any statement to select on")
+    position = {row: place for place, row in enumerate(split["train"].tolist())}
+    tasks = []
+    for ratio, seed in places:
+        subset = training_subset(split["train"], ratio, seed, nested=settings.nested)
+        tasks.append(HeadTask(np.array([position[row] for row in subset.tolist()], dtype=np.int64), seed))
+
+    def tensors(part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(features[part]).to(device), torch.from_numpy(labels[split[part]]).to(device)
+
+    monitored = None
+    if settings.monitor == "auc9":
+        monitored = [columns.index(column) for column in request.data.mi_columns()]
+    bar = request.steps(f"training {len(tasks)} heads", settings.epochs)
+    heads = train_heads(tasks, tensors("train"), tensors("validation"), settings, monitored, bar)
+    bar(settings.epochs)
+    return heads
+
+
+def score(
+    request: Request,
+    settings: Settings,
+    split: Mapping[str, Rows],
+    ratio: float,
+    seed: int,
+    head: Head,
+    features: Features,
+) -> Scored:
+    """Score the test fold, once.
+
+    Args:
+        features: (test rows, dimensions).
+    """
+    data, test = request.data, split["test"]
+    scores = head.scores(torch.from_numpy(features).to(head.weight.device))
+    columns = trained_columns(request, settings)
+    nine = [columns.index(column) for column in data.mi_columns()]
+    labels = data.labels[test][:, columns]
+    summary = summarize(
+        scores[:, nine],
+        labels[:, nine],
+        data.patients[test],
+        MI_STATEMENTS,
+        resamples=settings.resamples,
+        seed=derive(0, "bootstrap", data.manifest),
+    )
+    every = float(macro(auc(scores, labels)))
+    blocks = {
+        "status": "done",
+        "error": None,
+        "metrics": {**summary.to_record(), "macro_trained": every if np.isfinite(every) else None},
+        "training": {
+            "records": len(training_subset(split["train"], ratio, seed, nested=settings.nested)),
+            "epochs": head.epochs,
+            "best_epoch": head.best_epoch,
+            "validation": list(head.validation),
+        },
+    }
+    predictions = {
+        "records": data.records[test],
+        "patients": data.patients[test],
+        "statements": np.array([data.statements[column] for column in columns]),
+        "scores": scores,
+        "labels": labels,
+    }
+    return Scored(blocks, predictions)
+
+
+def trained_columns(request: Request, settings: Settings) -> list[int]:
+    """The label columns that the heads are trained on."""
+    return request.data.mi_columns() if settings.labels == "mi9" else list(range(len(request.data.statements)))
