@@ -21,9 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..adapters.base import LEADS, Adapter, Encoder, Generator, LoadReport
 from ..adapters.errors import MibenchError
-from ..adapters.signal import prepare
+from ..adapters.signal import place, prepare
 from .data.store import SignalStore
 from .embed import embed_signals
+from .synthesis import synthesize
 from .weights import Weights
 
 RECORDS = 32
@@ -66,7 +67,8 @@ class Bench:
             adapter: an encoder, a generator or a part.
             signals: a store, an array (records, 12, samples) in mV, or None for records of the demo heart.
             sampling_rate: of an array, Hz.
-            leads: that are observed; None is lead I, or the first lead that the method takes when it takes no lead I.
+            leads: that are observed; None is lead I, the first lead that the method takes when it takes no lead I, or
+                all of them for a generator that sees more than lead I.
             device: by name or as torch has it.
             weights: a choice of weights or a file; None is random weights, always the same.
             records: how many at most, for a quick look.
@@ -81,7 +83,8 @@ class Bench:
         if isinstance(weights, Path):
             weights = Weights("published", weights.name, weights)
         self.weights = weights or (Weights("random", "random", seed=0) if spec.needs_weights else Weights("none"))
-        self.leads = tuple(leads or (("I",) if "I" in spec.leads else spec.leads[:1]))
+        usual = ("I",) if "I" in spec.leads else spec.leads[:1]
+        self.leads = tuple(leads or (usual if spec.sees == "observed" else spec.leads))
         self.sampling_rate = signals.sampling_rate if isinstance(signals, SignalStore) else float(sampling_rate)
         self.records: tuple[str, ...] = ()
         self._signals = signals
@@ -131,10 +134,15 @@ class Bench:
             (records, embedding_dim) of an encoder, (records, 12, samples) of a generator.
         """
         self.ready()
-        with self._seeded(seed):
+        with self.seeded(seed):
             if isinstance(self.adapter, Encoder):
                 return embed_signals(self.adapter, millivolt, self.sampling_rate, self.leads, self.device)
-            return self.raw(self.prepared(millivolt)).float().cpu().numpy()
+            if not isinstance(self.adapter, Generator):
+                raise TypeError(f"a {self.adapter.spec.kind} has no output")
+            twelve = place(torch.from_numpy(millivolt), [LEADS.index(lead) for lead in self.leads], len(LEADS))
+            made = synthesize(self.adapter, twelve.numpy(), self.sampling_rate, self.device, pass_through=False)
+            output: Array = made.cpu().numpy()
+            return output
 
     def raw(self, signal: Tensor) -> Tensor:
         """What `embed` or `synthesize` itself returns, without gradient as everywhere in the benchmark."""
@@ -157,7 +165,8 @@ class Bench:
             self.millivolt[:, others] = kept
 
     @contextlib.contextmanager
-    def _seeded(self, seed: int) -> Iterator[None]:
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Torch's generators from a seed, and as they were when the block ends."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)

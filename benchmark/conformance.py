@@ -30,9 +30,9 @@ from typing import Literal
 
 import torch
 
-from ..adapters.base import Adapter, Encoder, Kind
+from ..adapters.base import Adapter, Encoder, Generator, Kind
 from ..adapters.errors import MibenchError
-from . import checks
+from . import checks, training_checks
 from .bench import Array, Bench
 from .checks import NonconformingError, NotApplicable
 from .data.store import SignalStore
@@ -88,7 +88,7 @@ CHECKS: tuple[Check, ...] = (
     Check("noise", checks.noise),
     Check("repeat", checks.repeat),
     Check("history", checks.history),
-    Check("batch", checks.batch, ("encoder",)),
+    Check("batch", checks.batch),
     Check("device", checks.device),
     Check("leads", checks.leads),
     Check("input", checks.input_signal),
@@ -97,6 +97,8 @@ CHECKS: tuple[Check, ...] = (
     Check("gradient", checks.gradient),
     Check("memory", checks.memory),
     Check("tokens", checks.tokens, ("encoder",)),
+    Check("training", training_checks.training, ("generator",)),
+    Check("fit", training_checks.fit, ("generator",)),
 )
 """Every check, in the order in which their findings are best read."""
 
@@ -143,14 +145,14 @@ def outcomes(bench: Bench) -> Iterator[Outcome]:
         yield outcome
 
 
-def assert_sound(encoder: Encoder, store: SignalStore, leads: Sequence[str], device: torch.device) -> None:
-    """The quick look before an embedding run: three records twice, together and alone, as the encoder is loaded now.
+def assert_sound(method: Encoder | Generator, store: SignalStore, leads: Sequence[str], device: torch.device) -> None:
+    """The quick look before a long run: three records twice, together and alone, as the method is loaded now.
 
     Raises:
         MibenchError: a wrong shape, NaN, a second pass that differs (dropout or batch statistics still on), or an
-            embedding that depends on the other records of its batch.
+            output that depends on the other records of its batch.
     """
-    bench = Bench(encoder, store, leads=leads, device=device, records=3, loaded=True)
+    bench = Bench(method, store, leads=leads, device=device, records=3, loaded=True)
     first = checks.require_finite(bench, bench.observed())
     checks.require_repeatable(bench, first)
     checks.require_alone_alike(bench, first, rows=(0,))

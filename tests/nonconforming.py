@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mibench.adapters.base import LEADS, LoadReport, MethodSpec
@@ -98,6 +99,41 @@ class Synthesizer(Small):
     embed = None  # type: ignore[assignment]
 
 
+class Tiled(Small):
+    """Windows of 2 s, each through a convolution, with no draw in between."""
+
+    spec = MethodSpec(name="tiled", kind="generator", normalization="none", samples=1000, windows="tiled", overlap=100)
+
+    def load(self, weights: Path | None, device: torch.device) -> LoadReport | None:
+        net = nn.Conv1d(1, 12, 5, padding=2)
+        if weights is not None:
+            net.load_state_dict(load_file(weights))
+        self.net: nn.Module = net.to(device).eval()  # type: ignore[assignment]
+        return None
+
+    def synthesize(self, lead: Tensor) -> Tensor:
+        out: Tensor = self.net(lead)
+        return out
+
+    embed = None  # type: ignore[assignment]
+
+
+class RealRecord(Small):
+    """Sees the real twelve leads."""
+
+    spec = MethodSpec(
+        name="real-record", kind="generator", leads=LEADS, normalization="none", needs_weights=False, sees="record"
+    )
+
+    def load(self, weights: Path | None, device: torch.device) -> LoadReport | None:
+        return None
+
+    def synthesize(self, lead: Tensor) -> Tensor:
+        return lead.clone()
+
+    embed = None  # type: ignore[assignment]
+
+
 class APart:
     spec = MethodSpec(name="a-part", kind="part")
 
@@ -119,6 +155,14 @@ class CannotPretrain(Small):
 
 class RandomWindow(Small):
     spec = replace(SPEC, windows="random-window")
+
+
+class TiledEncoder(Small):
+    spec = replace(SPEC, windows="tiled", samples=1000)
+
+
+class AveragedGenerator(Tiled):
+    spec = replace(Tiled.spec, windows="mean-of-windows", window_count=2, overlap=0)
 
 
 class ForgetfulOptions(Small):
@@ -218,6 +262,11 @@ class BatchStatistics(Small):
     def embed(self, ecg: Tensor) -> Tensor:
         now = super().embed(ecg)
         return now / (now.square().mean(dim=0, keepdim=True).sqrt() + 1e-6)
+
+
+class ScalesWithinTheBatch(Tiled):
+    def synthesize(self, lead: Tensor) -> Tensor:
+        return super().synthesize(lead / (lead.std() + 1e-6))
 
 
 class OwnRandomness(Small):
@@ -332,11 +381,13 @@ class CountsAgain(Tokens):
         return super().embed(ecg) - 1
 
 
-BROKEN: list[tuple[str, type[Any], str]] = [
+BROKEN_ADAPTERS: list[tuple[str, type[Any], str]] = [
     ("spec", ListOfLeads, "unhashable type: 'list'.*give its leads as a tuple"),
     ("spec", NoDimension, "embedding_dim is None"),
     ("spec", CannotPretrain, "pretrainable is set"),
     ("spec", RandomWindow, "which is for training"),
+    ("spec", TiledEncoder, 'windows is "tiled", of which nothing can be joined'),
+    ("spec", AveragedGenerator, 'have no mean: choose "whole" or "tiled"'),
     ("options", ForgetfulOptions, "its options come back"),
     ("options", UndecidedSpec, "another spec the second time"),
     ("load", NewSpec, "another one after load"),
@@ -351,6 +402,7 @@ BROKEN: list[tuple[str, type[Any], str]] = [
     ("repeat", DrawsInSynthesis, "two passes over the same records differ"),
     ("history", Remembers, "depends on what came before it"),
     ("batch", BatchStatistics, "depends on the other records of its batch"),
+    ("batch", ScalesWithinTheBatch, "synthetic ECG of a record depends on the other records"),
     ("device", OwnRandomness, "loaded twice with the same weights"),
     ("device", ElsewhereOutput, "given a signal on cpu, it answers on meta"),
     ("input", WritesIntoItsInput, "writes into the signal"),

@@ -11,23 +11,27 @@ import numpy as np
 import pytest
 import torch
 from nonconforming import (
-    BROKEN,
+    BROKEN_ADAPTERS,
     SPEC,
     APart,
     BatchStatistics,
     DropoutInTraining,
     NotPooled,
+    RealRecord,
+    ScalesWithinTheBatch,
     Small,
     Synthesizer,
+    Tiled,
     Tokens,
     TwelveLeads,
     WithOptions,
 )
+from nonconforming_training import BROKEN_TRAINING, Duelling, MeanLeads
 from torch import Tensor, nn
 
 from mibench.adapters.base import InputSpec, LoadReport
 from mibench.adapters.errors import MibenchError
-from mibench.benchmark import checks
+from mibench.benchmark import checks, training_checks
 from mibench.benchmark.bench import PeakMemory, fingerprint, networks, running_modules
 from mibench.benchmark.conformance import (
     CHECKS,
@@ -40,6 +44,7 @@ from mibench.benchmark.conformance import (
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.weights import Weights
 
+BROKEN = BROKEN_ADAPTERS + BROKEN_TRAINING
 BY_NAME = {check.name: check for check in CHECKS}
 
 
@@ -56,11 +61,15 @@ def states(adapter: Any, signals: np.ndarray) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("adapter", "skipped"),
     [
-        (Small, {"options", "tokens"}),
-        (WithOptions, {"tokens"}),
-        (TwelveLeads, {"options", "tokens"}),
-        (Tokens, {"options"}),
-        (Synthesizer, {"options", "batch", "tokens"}),
+        (Small, {"options", "tokens", "training", "fit"}),
+        (WithOptions, {"tokens", "training", "fit"}),
+        (TwelveLeads, {"options", "tokens", "training", "fit"}),
+        (Tokens, {"options", "training", "fit"}),
+        (Synthesizer, {"options", "batch", "tokens", "training", "fit"}),
+        (Tiled, {"options", "tokens", "training", "fit"}),
+        (Duelling, {"options", "tokens", "fit"}),
+        (MeanLeads, {"options", "frozen", "eval", "memory", "tokens", "training"}),
+        (RealRecord, {"options", "leads", "frozen", "eval", "tokens", "training", "fit"}),
         (APart, set(BY_NAME) - {"spec", "load"}),
     ],
 )
@@ -89,6 +98,9 @@ QUIET = (
     "KeepsGradient",
     "PairsOfRecords",
     "WritesIntoItsInput",
+    "ScalesWithinTheBatch",
+    "JudgesByTheDuel",
+    "ErrsLessThanNothing",
 )
 
 
@@ -169,6 +181,30 @@ def test_any_signals_will_do(demo: Dataset, signals: np.ndarray) -> None:
             Bench(Small(), wrong).millivolt  # noqa: B018
 
 
+def test_windows_are_joined_to_records(signals: np.ndarray) -> None:
+    bench = Bench(Tiled(), signals)
+    assert bench.prepared(bench.observed(slice(2))).shape == (12, 1, 1000)
+    made = bench.output(bench.observed(slice(2)))
+    assert made.shape == (2, 12, 5000)
+    alone = bench.raw(torch.from_numpy(signals[:2, :1])).numpy()
+    np.testing.assert_allclose(made[..., 10:800], alone[..., 10:800], atol=1e-6)
+
+
+def test_a_closed_form_that_starts_from_something_is_skipped(signals: np.ndarray) -> None:
+    class OfTheMean(MeanLeads):
+        init_parts = ("mean",)
+
+        def fit(self, *_: Any) -> Any:
+            raise MibenchError("give it with --init mean=FILE")
+
+    bench = Bench(OfTheMean(), signals)
+    with pytest.raises(NotApplicable, match="it starts from mean: give it with"):
+        BY_NAME["fit"](bench)
+    bench.adapter.init_parts = ()  # type: ignore[union-attr]
+    with pytest.raises(MibenchError, match=r"^give it with"):
+        BY_NAME["fit"](bench)
+
+
 def test_a_method_without_lead_one_gets_a_lead_that_it_takes(signals: np.ndarray) -> None:
     class LeadTwo(Small):
         spec = replace(SPEC, leads=("II",))
@@ -190,7 +226,11 @@ def test_the_quick_look_leaves_the_loaded_network_alone(demo: Dataset) -> None:
         def embed(self, ecg: Tensor) -> Tensor:
             return super().embed(ecg) / 0.0
 
+    drawing = Synthesizer()
+    drawing.load(None, cpu)
+    assert_sound(drawing, demo.store, ("I",), cpu)
     for cls, says in (
+        (ScalesWithinTheBatch, "the synthetic ECG of a record depends on the other records of its batch"),
         (Forty, f"embeddings of record {demo.store.records[0]} or its neighbours are not finite"),
         (DropoutInTraining, "two passes over the same records differ"),
         (BatchStatistics, "depends on the other records of its batch"),
@@ -207,7 +247,7 @@ def test_every_check_says_in_one_line_what_it_is_about() -> None:
     for check in CHECKS:
         assert 20 < len(check.description) < 110
         assert str(check) == check.name
-        assert callable(getattr(checks, check.look.__name__))
+        assert check.look.__module__ in (checks.__name__, training_checks.__name__)
 
 
 def test_a_check_of_another_kind_is_skipped(signals: np.ndarray) -> None:
@@ -246,7 +286,7 @@ def test_as_the_tests_of_a_plug_in(
     assert "test_my_net_conforms[repeat]" in ran
     assert "two passes over the same records differ" in ran
     assert "test_my_net_conforms[shape]" not in ran
-    assert "2 skipped" in ran
+    assert "4 skipped" in ran
 
 
 Command = Callable[..., Any]
