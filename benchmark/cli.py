@@ -12,7 +12,7 @@ import click
 
 from ..adapters.errors import MibenchError
 
-COMMANDS = ("run", "table", "pretrain", "embed", "data", "methods", "weights", "doctor")
+COMMANDS = ("run", "table", "fid", "figure", "pretrain", "embed", "data", "methods", "weights", "doctor")
 
 REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and give the same command again, it goes on where it stopped",
@@ -43,6 +43,7 @@ def cli() -> None:
     \b
     Without data or weights, on the demo heart:
       mibench run --method selfmis
+      mibench run --method mcma
       mibench table
 
     \b

@@ -54,9 +54,11 @@ def _source(weights: Mapping[str, Any]) -> str:
         return f"{source} (anchor)"
     if source == "own":
         return "its own"
-    data = (weights.get("pretraining") or {}).get("data")
+    about = weights.get("pretraining") or {}
+    data, settings = about.get("data"), about.get("settings")
     name = data.get("name") if isinstance(data, Mapping) else data
-    return f"{source} on {name}" if name else source
+    closed = isinstance(settings, Mapping) and bool(settings.get("closed_form"))
+    return f"{'fitted' if closed else source} on {name}" if name else source
 
 
 def _part(record: Record, *path: str) -> Mapping[str, Any]:

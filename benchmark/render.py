@@ -36,10 +36,10 @@ def render_all(boards: Sequence[Board], format: str) -> str:
     grids = [grid for board in boards for grid in (auc_grid(board), fidelity_grid(board)) if grid is not None]
     if format == "html":
         return page(grids)
-    return "\n".join(map(latex if format == "latex" else _markdown, grids))
+    return "\n".join(map(latex if format == "latex" else markdown, grids))
 
 
-def _markdown(grid: Grid) -> str:
+def markdown(grid: Grid) -> str:
     from tabulate import tabulate
 
     def safe(text: str) -> str:
@@ -58,7 +58,7 @@ def _markdown(grid: Grid) -> str:
 
 def _text(board: Board) -> str:
     grid = fidelity_grid(board)
-    return _auc_text(board) if grid is None else f"{_auc_text(board)}\n{_grid_text(grid)}"
+    return _auc_text(board) if grid is None else f"{_auc_text(board)}\n{grid_text(grid)}"
 
 
 def _auc_text(board: Board) -> str:
@@ -96,7 +96,7 @@ def _text_auc(value: Value) -> str:
     return f"{100 * value.auc:.1f}\n{100 * value.low:.0f}-{100 * value.high:.0f}"
 
 
-def _grid_text(grid: Grid) -> str:
+def grid_text(grid: Grid) -> str:
     """For a terminal: second figures below the first, weights below the method's name."""
     from tabulate import tabulate
 
