@@ -182,8 +182,11 @@ def _newest_pretrained(spec: MethodSpec, data: str, options: Mapping[str, Any]) 
 
 
 def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole numbers in a method's `net` options, by the convention that these are what shapes its tensors."""
-    net = options.get("net", {})
+    """The whole numbers in a method's `net` options, by the convention that these are what shapes its tensors.
+
+    Beside them a `variant`: weights of a repaired network are of no use to the published one.
+    """
+    net = {**options.get("net", {}), "variant": [options.get("variant")]}
     return {
         name: list(value) if isinstance(value, (list, tuple)) else value
         for name, value in net.items()

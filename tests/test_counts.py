@@ -11,7 +11,7 @@ import yaml
 from tabulate import tabulate
 
 from mibench.adapters import registry
-from mibench.adapters.base import Encoder, Tokenizer
+from mibench.adapters.base import Encoder, Generator, Pretrainable, Tokenizer
 from mibench.adapters.signal import prepare
 from mibench.benchmark.bench import networks
 from mibench.benchmark.costs import true_macs
@@ -66,10 +66,18 @@ def test_facts_are_those_of_the_network(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch, "autocast", lambda *_arguments, **_options: contextlib.nullcontext())
     card = registry.find(name)
     adapter = registry.create(card)
-    assert isinstance(adapter, Encoder)
+    assert isinstance(adapter, (Encoder, Generator))
     with torch.device("meta"):
         adapter.load(None, torch.device("meta"))
     (net,) = networks(adapter).values()
+    if (
+        isinstance(adapter, Pretrainable)
+        and "pretraining_parameters" in card.facts
+        and adapter.spec.kind == "generator"
+    ):
+        with torch.device("meta"):
+            objective = adapter.objective({})
+        assert sum(parameter.numel() for parameter in objective.parameters()) == card.facts["pretraining_parameters"]
     # The counter looks for the gradient of whatever could have one.
     net.requires_grad_(False)
     assert sum(parameter.numel() for parameter in net.parameters()) == card.facts["parameters"]
@@ -78,6 +86,9 @@ def test_facts_are_those_of_the_network(name: str, monkeypatch: pytest.MonkeyPat
     assert spec.kind == card.facts["kind"]
     assert spec.license == card.facts["license"]
     ecg = prepare(torch.randn(1, len(spec.leads), 5000), 500.0, spec.leads, spec)[0]
+    if isinstance(adapter, Generator):
+        assert true_macs(lambda: adapter.synthesize(ecg[:1].to("meta"))) == card.facts["macs"], "of one window"
+        return
     if isinstance(adapter, Tokenizer):
         tokens = {name: value.to("meta") for name, value in adapter.tokenize(ecg).items()}
         assert true_macs(lambda: adapter.embed_tokens(tokens)) == card.facts["macs"]
