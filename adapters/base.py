@@ -213,7 +213,8 @@ class Pretrainable(Protocol):
         spec: as above.
         init_parts: names of the parts that can start from a published file (`--init PART=FILE`).
         views: the inputs that the objective takes, by name; each is prepared by `adapters.signal.prepare` and given as
-            (batch, leads, samples), or as (batch, windows, leads, samples) where a view cuts several windows or is tiled.
+            (batch, leads, samples), or as (batch, windows, leads, samples) where a view cuts several windows or is
+            tiled.
     """
 
     spec: MethodSpec

@@ -109,8 +109,8 @@ def join(windows: Tensor, spec: InputSpec, length: int) -> Tensor:
         length: samples of the record that was cut.
 
     Returns:
-        (batch, leads, length). Where windows overlap by `spec.overlap` they are cross-faded linearly; where the last one
-        was moved back further, it gives only what no window before it has given. What was appended is cut off.
+        (batch, leads, length). Where windows overlap by `spec.overlap` they are cross-faded linearly; where the last
+        one was moved back further, it gives only what no window before it has given. What was appended is cut off.
     """
     starts = tile_starts(length, spec)
     joined = windows.new_zeros(len(windows), windows.shape[2], starts[-1] + spec.samples)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-
 from ...adapters.base import LEADS
 from ...adapters.errors import MibenchError
 from ...adapters.options import plain

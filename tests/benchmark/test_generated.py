@@ -59,7 +59,9 @@ class Eleven(Scaled):
 @pytest.fixture
 def classifier(demo: Dataset, tmp_path: Path) -> Classifier:
     """A tiny twelve-lead encoder with random weights."""
-    return Classifier(request_of("ecgfounder-12lead", demo, tmp_path, preset="tiny"), Weights("random", "random", seed=0))
+    return Classifier(
+        request_of("ecgfounder-12lead", demo, tmp_path, preset="tiny"), Weights("random", "random", seed=0)
+    )
 
 
 def asked(adapter: Scaled, demo: Dataset, tmp_path: Path) -> Request:
@@ -152,7 +154,7 @@ def test_what_is_there_is_not_made_again_and_what_is_damaged_is(
     assert (other.features != first.features).any()
 
 
-@pytest.mark.parametrize(("kind", "says"), [(NotFinite, "not finite"), (Eleven, "must (give|return) .*12")])
+@pytest.mark.parametrize(("kind", "says"), [(NotFinite, "not finite"), (Eleven, r"must (give|return) .*12")])
 def test_wrong_generators_are_refused(
     kind: type[Scaled], says: str, demo: Dataset, classifier: Classifier, tmp_path: Path
 ) -> None:

@@ -142,7 +142,7 @@ def test_leads_in_another_order_are_refused_and_the_failure_is_kept(
 ) -> None:
     card, _ = make("real-leads")
     request = Request(Swapped(), card, demo, tmp_path, Batching(torch.device("cpu")))
-    with pytest.raises(MibenchError, match="another order .*aVR like aVL.*check_order=false"):
+    with pytest.raises(MibenchError, match=r"another order .*aVR like aVL.*check_order=false"):
         ran(request, classifier)
     (path,) = (tmp_path / "demo" / "generative-v1" / "swapped").glob("*.json")
     assert results.read(path)["status"] == "failed"
