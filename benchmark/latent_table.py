@@ -132,7 +132,8 @@ def _footer(records: Sequence[Record]) -> list[str]:
         "FID: Gaussian Frechet distance, its mean and its covariance part; inf.: extrapolated to infinitely many "
         "records; of variance: FID in percent of the real features' total variance. Paired distance: mean squared "
         "distance of a record's real and generated features, which bounds FID but for n/(n - 1); cosine: of the same; "
-        "both with 95 % intervals by a patient bootstrap. KID: unbiased kernel distance of features standardised by the real ones.",
+        "both with 95 % intervals by a patient bootstrap. KID: unbiased kernel distance of features standardised by "
+        "the real ones.",
         f"Data: {data['name']}, {data.get('release') or 'release unknown'}, manifest {data['manifest'][:12]}"
         f"{complete}. {_lead(records)}",
         _encoder(head["generation"]["classifier"], latent["features"]),

@@ -26,6 +26,7 @@ from mibench.benchmark.weights import Weights
 from support import request_of
 
 NONE = Weights("none", "none")
+RANDOM = Weights("random", "random", seed=0)
 CPU = torch.device("cpu")
 
 
@@ -169,6 +170,6 @@ def test_an_encoder_generates_nothing(demo: Dataset, classifier: Classifier, tmp
 
 
 def test_one_lead_is_no_classifier_of_twelve(demo: Dataset, tmp_path: Path) -> None:
-    one = Classifier(request_of("ecgfounder", demo, tmp_path, preset="tiny"), Weights("random", "random", seed=0))
+    one = Classifier(request_of("ecgfounder", demo, tmp_path, preset="tiny"), RANDOM)
     with pytest.raises(MibenchError, match="cannot classify twelve leads"):
         generated_of(asked(Scaled(), demo, tmp_path), NONE, one, "test", pass_through=True)
