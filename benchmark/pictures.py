@@ -94,7 +94,7 @@ def latent_figure(methods: Sequence[str], choices: GenerateChoices, out: Path, s
     say = once(say)
     data = open_data(choices.data, say)
     settings = _settings(choices, data)
-    classifier = classifier_for(settings.classifier, settings.classifier_preset, choices, data, say)
+    classifier = classifier_for(settings, choices, data, say)
     real = real_features(classifier)[data.split()["test"]]
     generated, fid = {}, {}
     for name in methods:

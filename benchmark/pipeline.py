@@ -13,22 +13,27 @@ from .choices import GenerateChoices, Say, choose_preset, request_for
 from .data.dataset import Dataset
 from .generated import Classifier
 from .pretraining import ready_weights
+from .protocols import generative, latent_fid
 from .protocols.request import Request
 from .weights import Weights
 
 
-def classifier_for(name: str, preset: str, choices: GenerateChoices, data: Dataset, say: Say) -> Classifier:
+def classifier_for(
+    settings: generative.Settings | latent_fid.Settings, choices: GenerateChoices, data: Dataset, say: Say
+) -> Classifier:
     """The classifier's encoder on some data.
 
     On the demo heart an encoder without weights is taken with random ones, as every anchor there; the board says so.
 
     Args:
-        name, preset: of the encoder, a method like any other.
+        settings: which encoder, a method like any other, and how it scales the twelve leads.
 
     Raises:
         MibenchError: no such method, or its weights are not at hand.
     """
-    card = registry.resolve_options(registry.find(name), preset)
+    name, scale = settings.classifier, settings.classifier_normalization
+    overrides = {} if scale == "own" else {"normalization": scale}
+    card = registry.resolve_options(registry.find(name), settings.classifier_preset, overrides)
     adapter = registry.create(card)
     found = weights.resolve(
         choices.classifier_weights,

@@ -58,7 +58,7 @@ def fid_and_show(methods: Sequence[str], choices: GenerateChoices, say: Say, *, 
     sets = config.parse_sets(choices.sets)["protocol"]
     settings, version = config.protocol(latent_fid.NAME, latent_fid.Settings, chosen, sets, data=data.name)
     cards = [registry.find(name) for name in methods]
-    classifier = classifier_for(settings.classifier, settings.classifier_preset, choices, data, say)
+    classifier = classifier_for(settings, choices, data, say)
     paths = []
     for card in cards:
         request, found = generator_of(card, choices, data, say)
@@ -103,7 +103,7 @@ def _run_generator(
         if choices.pass_through is not None:
             chosen["pass_through"] = choices.pass_through
         settings, version = config.protocol(generative.NAME, generative.Settings, chosen, sets, data=data.name)
-        classifier = classifier_for(settings.classifier, settings.classifier_preset, choices, data, say)
+        classifier = classifier_for(settings, choices, data, say)
         request = request_for(card, adapter, data, choices, say)
         found = ready_weights(card, adapter, source, choices, data, say)
         paths += generative.run(request, found, classifier, settings, version, ratios, range(choices.seeds))

@@ -41,6 +41,8 @@ class Settings(probing.Settings):
 
     Attributes:
         classifier, classifier_preset: the encoder of twelve leads behind the classifier.
+        classifier_normalization: how it scales millivolts, "own" as it is published. Under "zscore-lead" the size of
+            a lead is nothing to it, and a lead that is a multiple of lead I is lead I.
         trained_on: whether the classifier's training and validation records are real or generated.
         pass_through: the recorded lead I takes the place of the generated one.
         check_order: refuse a generator whose leads look like other leads.
@@ -48,6 +50,7 @@ class Settings(probing.Settings):
 
     classifier: str = "ecgfounder-12lead"
     classifier_preset: str = "full"
+    classifier_normalization: Literal["own", "zscore-lead", "zscore-record"] = "own"
     trained_on: Literal["real", "generated"] = "real"
     pass_through: bool = True
     check_order: bool = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +36,15 @@ class Settings:
 
     Attributes:
         classifier, classifier_preset: the encoder of twelve leads whose features are compared.
+        classifier_normalization: how it scales millivolts, "own" as it is published. Under "zscore-lead" the size of
+            a lead is nothing to it, and a lead that is a multiple of lead I is lead I.
         pass_through: the recorded lead I takes the place of the generated one.
         resamples: of the bootstrap.
     """
 
     classifier: str = "ecgfounder-12lead"
     classifier_preset: str = "full"
+    classifier_normalization: Literal["own", "zscore-lead", "zscore-record"] = "own"
     pass_through: bool = True
     resamples: int = 2000
 

@@ -15,11 +15,13 @@ from torch import Tensor
 from mibench.adapters.base import LEADS, LoadReport, MethodSpec
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import embed, generated
-from mibench.benchmark.choices import make
+from mibench.benchmark.choices import GenerateChoices, make
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.embed import Batching
 from mibench.benchmark.generated import Classifier, generated_of, partners, real_features
 from mibench.benchmark.home import home
+from mibench.benchmark.pipeline import classifier_for
+from mibench.benchmark.protocols import generative
 from mibench.benchmark.protocols.request import Request
 from mibench.benchmark.synthesis import synthesize
 from mibench.benchmark.weights import Weights
@@ -128,6 +130,19 @@ def test_the_real_leads_have_the_real_features(demo: Dataset, classifier: Classi
     found = generated_of(request_of("real-leads", demo, tmp_path), NONE, classifier, "test", pass_through=True)
     np.testing.assert_allclose(found.features, real_features(classifier)[found.rows], rtol=1e-5, atol=1e-6)
     assert not found.statistics["mse"].any()
+
+
+def test_to_a_score_per_lead_a_multiple_of_lead_i_is_lead_i(demo: Dataset, tmp_path: Path) -> None:
+    """Why the classifier's normalisation is a switch: it decides whether the size of a generated lead counts."""
+    choices = GenerateChoices(classifier_weights="random", results=tmp_path)
+    features = {}
+    for scope in ("own", "zscore-lead"):
+        wanted = generative.Settings(classifier_preset="tiny", classifier_normalization=scope)  # type: ignore[arg-type]
+        judge = classifier_for(wanted, choices, demo, print)
+        requests = (asked(Scaled(), demo, tmp_path), request_of("copy-lead", demo, tmp_path))
+        features[scope] = [generated_of(each, NONE, judge, "test", pass_through=True).features for each in requests]
+    np.testing.assert_allclose(*features["zscore-lead"], rtol=1e-3, atol=1e-5)
+    assert np.abs(np.subtract(*features["own"])).max() > 1e-2
 
 
 def test_what_is_there_is_not_made_again_and_what_is_damaged_is(
