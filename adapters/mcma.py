@@ -82,7 +82,7 @@ class MCMAAdapter:
             pretraining_data=("PTB-XL",),
             pretrainable=True,
             paper="https://arxiv.org/abs/2407.11481",
-            license="none given: no right to copy code or to pass weights on",
+            license="none given",
             published_weights=f"the folder Generator of the authors' repository: {PUBLISHED}",
         )
         twelve = InputSpec(

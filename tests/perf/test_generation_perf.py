@@ -1,0 +1,72 @@
+"""Generating and measuring a fold: memory stays where it is, however many records there are.
+
+    pytest -m perf -s tests/perf/test_generation_perf.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.perf
+
+PROGRAM = """
+import json, resource, sys, time
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from mibench.benchmark.data.dataset import load_dataset
+from mibench.benchmark.generated import Classifier, generated_of
+from mibench.benchmark.weights import Weights
+from support import request_of
+
+data = load_dataset(Path(sys.argv[1]))
+test = int(sys.argv[2])
+labelled = np.flatnonzero(data.labels.any(axis=1))
+folds = np.full_like(data.folds, 1)
+folds[labelled[:2]] = 9
+folds[labelled[2 : 2 + test]] = 10
+data = replace(data, folds=folds)
+classifier = Classifier(request_of("ecgfounder-12lead", data, Path("."), preset="tiny"), Weights("random", "random", seed=0))
+request = request_of(sys.argv[3], data, Path("."), preset=sys.argv[4] or None)
+weights = Weights("none", "none") if not request.adapter.spec.needs_weights else Weights("random", "random", seed=0)
+started = time.monotonic()
+made = generated_of(request, weights, classifier, "test", pass_through=True)
+kept = made.features.nbytes + sum(array.nbytes for array in made.statistics.values())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"records": len(made.rows), "mib": peak / 1024, "kept": kept / 2**20, "s": time.monotonic() - started}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo heart of 640 records."""
+    home = tmp_path_factory.mktemp("perf-home")
+    environment = {**os.environ, "MIBENCH_HOME": str(home)}
+    command = [sys.executable, "-m", "mibench.benchmark.cli", "data", "show", "demo"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return home / "data" / "demo"
+
+
+@pytest.mark.parametrize(("method", "preset"), [("real-leads", ""), ("mcma", "tiny")])
+def test_peak_memory_does_not_grow_with_the_records(method: str, preset: str, folder: Path, tmp_path: Path) -> None:
+    found = []
+    for test in (64, 576):
+        environment = {**os.environ, "MIBENCH_HOME": str(tmp_path / f"home-{test}")}
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+        command = [sys.executable, "-c", PROGRAM, str(folder), str(test), method, preset]
+        answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        found.append(json.loads(answer.stdout.splitlines()[-1]))
+    few, many = found
+    print(
+        f"\n{method}: {few['mib']:.0f} MiB for {few['records']} records, {many['mib']:.0f} MiB for {many['records']} "
+        f"({many['s']:.1f} s); features and statistics {few['kept']:.2f} and {many['kept']:.2f} MiB"
+    )
+    signals = (many["records"] - few["records"]) * 12 * 5000 * 4 / 2**20
+    growth = many["mib"] - few["mib"]
+    assert growth < 0.25 * signals, "not even a quarter of what the signals alone would take"
