@@ -30,6 +30,9 @@ SETTINGS = pretrain.Settings(
 SMALL = ["method.net.filters=[4, 8]"]
 """An MCMA of a few hundred parameters: what is tested here is the training, not the network."""
 
+NARROW = ["method.net.width=2"]
+"""The same of the image networks."""
+
 
 @pytest.fixture(scope="module")
 def few(demo: Dataset) -> Dataset:
@@ -90,12 +93,12 @@ def test_a_game_of_several_players_resumes_bit_for_bit(
     method: str, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(SETTINGS, epochs=2, batch_size=8)
-    whole = pretrain.run(request_of(method, few, tmp_path / "a", preset="tiny"), settings, 1)
+    whole = pretrain.run(request_of(method, few, tmp_path / "a", preset="tiny", sets=NARROW), settings, 1)
     expected = load_file(whole / pretrain.WEIGHTS)
     finished = json.loads((whole / pretrain.FINISHED).read_text())
 
     (whole / pretrain.FINISHED).unlink()
-    request = request_of(method, few, tmp_path / "b", preset="tiny")
+    request = request_of(method, few, tmp_path / "b", preset="tiny", sets=NARROW)
     usual = training.Training._train_step
 
     def dying(self: training.Training) -> None:
