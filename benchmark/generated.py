@@ -48,10 +48,18 @@ class Classifier:
     Attributes:
         request: its adapter on the data set.
         weights: that it is used with.
+
+    Raises:
+        MibenchError: the method is no encoder of twelve leads.
     """
 
     request: Request
     weights: Weights
+
+    def __post_init__(self) -> None:
+        adapter = self.request.adapter
+        if not isinstance(adapter, Encoder) or set(adapter.spec.leads) != set(LEADS):
+            raise MibenchError(f"{self.request.method} cannot classify twelve leads: choose ecgfounder-12lead")
 
     def identity(self) -> dict[str, Any]:
         """What determines its features."""
@@ -72,11 +80,9 @@ class Classifier:
 
         Raises:
             RefusedWeightsError: the weights file does not fit.
-            MibenchError: the method is no encoder of twelve leads.
         """
         encoder = self.request.adapter
-        if not isinstance(encoder, Encoder) or set(encoder.spec.leads) != set(LEADS):
-            raise MibenchError(f"{self.request.method} cannot classify twelve leads: choose ecgfounder-12lead")
+        assert isinstance(encoder, Encoder)
         try:
             self.weights.load(encoder, self.request.batching.device)
         except MibenchError as problem:

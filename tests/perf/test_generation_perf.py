@@ -1,6 +1,6 @@
 """Generating and measuring a fold: memory stays where it is, however many records there are.
 
-    pytest -m perf -s tests/perf/test_generation_perf.py
+pytest -m perf -s tests/perf/test_generation_perf.py
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ folds = np.full_like(data.folds, 1)
 folds[labelled[:2]] = 9
 folds[labelled[2 : 2 + test]] = 10
 data = replace(data, folds=folds)
-classifier = Classifier(request_of("ecgfounder-12lead", data, Path("."), preset="tiny"), Weights("random", "random", seed=0))
+random = Weights("random", "random", seed=0)
+classifier = Classifier(request_of("ecgfounder-12lead", data, Path("."), preset="tiny"), random)
 request = request_of(sys.argv[3], data, Path("."), preset=sys.argv[4] or None)
-weights = Weights("none", "none") if not request.adapter.spec.needs_weights else Weights("random", "random", seed=0)
+weights = random if request.adapter.spec.needs_weights else Weights("none", "none")
 started = time.monotonic()
 made = generated_of(request, weights, classifier, "test", pass_through=True)
 kept = made.features.nbytes + sum(array.nbytes for array in made.statistics.values())
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"records": len(made.rows), "mib": peak / 1024, "kept": kept / 2**20, "s": time.monotonic() - started}))
+seconds = time.monotonic() - started
+print(json.dumps({"records": len(made.rows), "mib": peak / 1024, "kept": kept / 2**20, "s": seconds}))
 """
 
 
