@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,17 @@ class Weights:
     def identity(self) -> dict[str, Any]:
         """What determines the network: part of every key; a file is its content, whatever it is called."""
         return {"sha256": self.sha256, "random_seed": self.seed}
+
+    def to_record(self, notes: Sequence[str] = ()) -> dict[str, Any]:
+        """The `weights` part of a run record, with what loading them found."""
+        return {
+            "source": self.source,
+            "name": self.name,
+            "sha256": self.sha256,
+            "seed": self.seed,
+            "notes": list(notes),
+            "pretraining": self.pretraining,
+        }
 
     def load(self, adapter: Adapter, device: torch.device) -> LoadReport:
         """Build the adapter's network with these weights.

@@ -8,9 +8,12 @@ import click
 
 from .options import (
     ManyValues,
+    batch_size_option,
+    classifier_weights_option,
     data_option,
     device_option,
     force_option,
+    pass_through_option,
     preset_option,
     results_option,
     set_option,
@@ -24,18 +27,8 @@ from .options import (
 )
 @data_option
 @weights_option
-@click.option(
-    "--classifier-weights",
-    default="auto",
-    show_default=True,
-    metavar="FILE|auto|random[:SEED]",
-    help="Weights of the twelve-lead encoder whose features are compared",
-)
-@click.option(
-    "--pass-through/--no-pass-through",
-    default=None,
-    help="Put the recorded lead I in place of the generated one  [default: yes]",
-)
+@classifier_weights_option
+@pass_through_option
 @preset_option
 @set_option
 @click.option(
@@ -46,7 +39,7 @@ from .options import (
     show_default=True,
 )
 @device_option
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Records per forward pass")
+@batch_size_option
 @results_option
 @force_option
 def command(

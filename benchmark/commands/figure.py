@@ -10,8 +10,11 @@ import click
 
 from .options import (
     ManyValues,
+    batch_size_option,
+    classifier_weights_option,
     data_option,
     device_option,
+    pass_through_option,
     preset_option,
     results_option,
     set_option,
@@ -42,11 +45,7 @@ def _shared(function: F) -> F:
         weights_option,
         preset_option,
         set_option,
-        click.option(
-            "--pass-through/--no-pass-through",
-            default=None,
-            help="Put the recorded lead I in place of the generated one  [default: yes]",
-        ),
+        pass_through_option,
         click.option(
             "--out",
             required=True,
@@ -55,7 +54,7 @@ def _shared(function: F) -> F:
             help="The picture",
         ),
         device_option,
-        click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Records per pass"),
+        batch_size_option,
         results_option,
     )
     for option in reversed(options):
@@ -101,13 +100,7 @@ def generation(
 
 @command.command("latent", cls=ManyValues)
 @_shared
-@click.option(
-    "--classifier-weights",
-    default="auto",
-    show_default=True,
-    metavar="FILE|auto|random[:SEED]",
-    help="Weights of the twelve-lead encoder whose latent space it is",
-)
+@classifier_weights_option
 def latent(methods: tuple[str, ...], out: Path, **chosen: Any) -> None:
     """Draw the latent space of real and generated test records, a panel for each method, with its FID.
 

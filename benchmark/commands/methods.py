@@ -41,7 +41,10 @@ def command(context: click.Context) -> None:
             (card.name, kind, facts.get("input", ""), *sizes, facts.get("license", ""), facts.get("weights", ""))
         )
     click.echo(tabulate(rows, headers=headers, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 2))
-    click.echo("\nOf the network that is probed, for one record. `mibench methods show NAME` tells the rest.")
+    click.echo(
+        "\nOf the network that is probed, for one record, or that generates, for one window. "
+        "`mibench methods show NAME` tells the rest."
+    )
 
 
 def _in_units(number: float | None, unit: float, name: str) -> str:
@@ -70,12 +73,15 @@ def show(name: str, preset: str | None, sets: tuple[str, ...]) -> None:
     lines = [f"{spec.name}: {card.summary or spec.title}", f"  {card.origin}: {card.target}"]
     facts = {
         "takes": f"lead {', '.join(spec.leads)}; {spec.seconds:g} s at {spec.sampling_rate:g} Hz; "
-        f"{spec.normalization}; filter {spec.filter}; windows {spec.windows}",
+        f"{spec.normalization}; filter {spec.filter}; windows {spec.windows}"
+        + (f", tail {spec.tail}, overlap {spec.overlap}" if spec.windows == "tiled" else ""),
         "gives": {"encoder": f"{spec.embedding_dim} features", "generator": "twelve leads"}.get(
             spec.kind, "what another method's pre-training starts from"
         ),
         "parameters": _counts(card, "parameters", 1e6, "M", {"pretraining_parameters": "with all that is pre-trained"}),
-        "MACs": _counts(card, "macs", 1e9, "G", {"paper_macs": "by the paper's recipe, Table 4"}),
+        "MACs" + (", one window" if spec.kind == "generator" else ""): _counts(
+            card, "macs", 1e9, "G", {"paper_macs": "by the paper's recipe, Table 4"}
+        ),
         "pre-training": _pretraining(spec, card),
         "weights": spec.published_weights or ("none needed" if not spec.needs_weights else "none published"),
         "weights saw": ", ".join(spec.pretraining_data),

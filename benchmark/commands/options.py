@@ -39,6 +39,21 @@ weights_option = click.option(
     metavar="FILE|auto|published|pretrained|random[:SEED]",
     help="auto: the registered published file, else the newest pre-training",
 )
+classifier_weights_option = click.option(
+    "--classifier-weights",
+    default="auto",
+    show_default=True,
+    metavar="FILE|auto|random[:SEED]",
+    help="Weights of the twelve-lead encoder that reads what generators make",
+)
+pass_through_option = click.option(
+    "--pass-through/--no-pass-through",
+    default=None,
+    help="Generators: put the recorded lead I in place of the generated one  [default: yes]",
+)
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Records per forward pass"
+)
 force_option = click.option("--force", is_flag=True, help="Run again what is already done")
 
 

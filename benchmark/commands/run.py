@@ -8,10 +8,13 @@ import click
 
 from .options import (
     ManyValues,
+    batch_size_option,
+    classifier_weights_option,
     data_option,
     device_option,
     force_option,
     leads_option,
+    pass_through_option,
     preset_option,
     results_option,
     set_option,
@@ -37,15 +40,9 @@ from .options import (
 @preset_option
 @set_option
 @device_option
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Records per forward pass")
+@batch_size_option
 @click.option("--companions/--no-companions", default=None, help="Also run the anchors to rank by  [default: on demo]")
-@click.option(
-    "--classifier-weights",
-    default="auto",
-    show_default=True,
-    metavar="FILE|auto|random[:SEED]",
-    help="Generators: weights of the twelve-lead encoder that classifies what they make",
-)
+@classifier_weights_option
 @click.option(
     "--train-on",
     type=click.Choice(["real", "generated", "both"]),
@@ -53,11 +50,7 @@ from .options import (
     show_default=True,
     help="Generators: what that classifier is trained on; each is a board of its own",
 )
-@click.option(
-    "--pass-through/--no-pass-through",
-    default=None,
-    help="Generators: put the recorded lead I in place of the generated one  [default: yes]",
-)
+@pass_through_option
 @results_option
 @force_option
 def command(

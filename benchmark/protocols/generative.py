@@ -56,16 +56,6 @@ class Settings(probing.Settings):
     check_order: bool = True
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One row to be: a training ratio and a seed, with the key they determine."""
-
-    ratio: float
-    seed: int
-    key: str
-    determinants: dict[str, Any]
-
-
 def run(
     request: Request,
     weights: Weights,
@@ -90,11 +80,7 @@ def run(
     split = request.data.split()
     runs = [_plan(request, weights, classifier, settings, version, ratio, seed) for ratio in ratios for seed in seeds]
     place = (request.results, request.data.name, f"{NAME}-v{version}", request.method)
-    missing = [run for run in runs if request.force or not results.exists(*place, run.key)]
-    if len(missing) < len(runs):
-        request.say(
-            f"{request.method}, {weights.name}: {len(runs) - len(missing)} of {len(runs)} runs are done already"
-        )
+    missing = probing.missing(request, weights, runs, place)
     if missing:
         started = time.monotonic()
         envelopes = [_envelope(request, weights, classifier, settings, version, ready) for ready in missing]
@@ -112,7 +98,7 @@ def run(
         for ready, envelope, head in zip(missing, envelopes, trained, strict=True):
             scored = probing.score(request, settings, split, ready.ratio, ready.seed, head, test.features)
             record = {**envelope, **scored.blocks, "generation": {**envelope["generation"], **about}}
-            record["weights"] = {**record["weights"], "notes": list(test.notes)}
+            record["weights"] = weights.to_record(test.notes)
             record["provenance"] = provenance(str(request.batching.device), time.monotonic() - started)
             results.write(request.results, record, scored.predictions)
     return [results.record_path(*place, run.key) for run in runs]
@@ -126,7 +112,7 @@ def _plan(
     version: int,
     ratio: float,
     seed: int,
-) -> _Run:
+) -> probing.Run:
     determinants = {
         "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
         "method": request.method_identity(),
@@ -136,7 +122,7 @@ def _plan(
         "ratio": ratio,
         "seed": seed,
     }
-    return _Run(ratio, seed, results.run_key(determinants), determinants)
+    return probing.Run(ratio, seed, results.run_key(determinants), determinants)
 
 
 def _train(
@@ -144,7 +130,7 @@ def _train(
     weights: Weights,
     classifier: Classifier,
     settings: Settings,
-    runs: Sequence[_Run],
+    runs: Sequence[probing.Run],
     real: probing.Features,
 ) -> list[Head]:
     """A head for every run: of real records from the cache, whoever's generator is asked about."""
@@ -207,7 +193,7 @@ def _envelope(
     classifier: Classifier,
     settings: Settings,
     version: int,
-    run: _Run,
+    run: probing.Run,
 ) -> dict[str, Any]:
     split = request.data.split()
     return {
@@ -216,14 +202,7 @@ def _envelope(
         "created": now(),
         "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
         "method": request.method_record(),
-        "weights": {
-            "source": weights.source,
-            "name": weights.name,
-            "sha256": weights.sha256,
-            "seed": weights.seed,
-            "notes": [],
-            "pretraining": weights.pretraining,
-        },
+        "weights": weights.to_record(),
         "generation": {
             "classifier": {**classifier.describe(), "trained_on": settings.trained_on},
             "pass_through": settings.pass_through and request.adapter.spec.sees != "another-record",

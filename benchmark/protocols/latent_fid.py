@@ -89,7 +89,7 @@ def run(request: Request, weights: Weights, classifier: Classifier, settings: Se
         results.write_failure(request.results, envelope, str(problem) or type(problem).__name__)
         raise
     record = {**envelope, "generation": about}
-    record["weights"] = {**record["weights"], "notes": list(generated.notes)}
+    record["weights"] = weights.to_record(generated.notes)
     record["provenance"] = provenance(str(request.batching.device), time.monotonic() - started)
     return results.write(request.results, record, None)
 
@@ -106,7 +106,7 @@ def compare(
     """
     data = request.data
     return {
-        "classifier": _describe(classifier),
+        "classifier": classifier.describe(),
         # Another record's leads have no lead I of this record among them.
         "pass_through": settings.pass_through and request.adapter.spec.sees != "another-record",
         "sees": request.adapter.spec.sees,
@@ -120,21 +120,6 @@ def compare(
     }
 
 
-def _describe(classifier: Classifier) -> dict[str, Any]:
-    spec, weights = classifier.request.adapter.spec, classifier.weights
-    return {
-        "method": spec.name,
-        "title": spec.title or spec.name,
-        "preset": classifier.request.card.preset,
-        "weights": {
-            "source": weights.source,
-            "name": weights.name,
-            "sha256": weights.sha256,
-            "seed": weights.seed,
-        },
-    }
-
-
 def _envelope(request: Request, weights: Weights, determinants: dict[str, Any], key: str) -> dict[str, Any]:
     split = request.data.split()
     return {
@@ -143,14 +128,7 @@ def _envelope(request: Request, weights: Weights, determinants: dict[str, Any], 
         "created": now(),
         "protocol": determinants["protocol"],
         "method": request.method_record(),
-        "weights": {
-            "source": weights.source,
-            "name": weights.name,
-            "sha256": weights.sha256,
-            "seed": weights.seed,
-            "notes": [],
-            "pretraining": weights.pretraining,
-        },
+        "weights": weights.to_record(),
         "data": request.data_record(OBSERVED, {part: len(rows) for part, rows in split.items()}),
         "ratio": None,
         "seed": None,

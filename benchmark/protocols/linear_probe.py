@@ -48,16 +48,6 @@ class Settings(probing.Settings):
             )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One row to be: a training ratio and a seed, with the key they determine."""
-
-    ratio: float
-    seed: int
-    key: str
-    determinants: dict[str, Any]
-
-
 def run(
     request: Request, weights: Weights, settings: Settings, version: int, ratios: Sequence[float], seeds: Sequence[int]
 ) -> list[Path]:
@@ -72,11 +62,7 @@ def run(
     split = request.data.split()
     runs = [_plan(request, weights, settings, version, ratio, seed) for ratio in ratios for seed in seeds]
     place = (request.results, request.data.name, f"{NAME}-v{version}", request.method)
-    missing = [run for run in runs if request.force or not results.exists(*place, run.key)]
-    if len(missing) < len(runs):
-        request.say(
-            f"{request.method}, {weights.name}: {len(runs) - len(missing)} of {len(runs)} runs are done already"
-        )
+    missing = probing.missing(request, weights, runs, place)
     if missing:
         _assert_fitting(request, settings)
         started = time.monotonic()
@@ -99,7 +85,7 @@ def run(
     return [results.record_path(*place, run.key) for run in runs]
 
 
-def _plan(request: Request, weights: Weights, settings: Settings, version: int, ratio: float, seed: int) -> _Run:
+def _plan(request: Request, weights: Weights, settings: Settings, version: int, ratio: float, seed: int) -> probing.Run:
     determinants = {
         "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
         "method": request.method_identity(),
@@ -108,7 +94,7 @@ def _plan(request: Request, weights: Weights, settings: Settings, version: int, 
         "ratio": ratio,
         "seed": seed,
     }
-    return _Run(ratio, seed, results.run_key(determinants), determinants)
+    return probing.Run(ratio, seed, results.run_key(determinants), determinants)
 
 
 def _assert_fitting(request: Request, settings: Settings) -> None:
@@ -123,7 +109,7 @@ def _envelope(
     weights: Weights,
     settings: Settings,
     version: int,
-    run: _Run,
+    run: probing.Run,
     split: dict[str, npt.NDArray[np.int64]],
     frozen: Frozen | None,
     started: float,
@@ -137,14 +123,7 @@ def _envelope(
         "created": now(),
         "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
         "method": request.method_record(),
-        "weights": {
-            "source": weights.source,
-            "name": weights.name,
-            "sha256": weights.sha256,
-            "seed": weights.seed,
-            "notes": list(frozen.notes) if frozen else [],
-            "pretraining": weights.pretraining,
-        },
+        "weights": weights.to_record(frozen.notes if frozen else ()),
         "data": data,
         "ratio": run.ratio,
         "seed": run.seed,

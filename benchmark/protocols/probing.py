@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +15,13 @@ import numpy.typing as npt
 import torch
 
 from ...adapters.errors import MibenchError
+from .. import results
 from ..ecg import MI_STATEMENTS
 from ..metrics import auc, macro
 from ..probe import Head, HeadTask, ProbeSettings, train_heads
 from ..seeds import derive
 from ..stats import summarize
+from ..weights import Weights
 from .request import Request
 
 Rows = npt.NDArray[np.int64]
@@ -41,11 +44,33 @@ class Settings(ProbeSettings):
 
 
 @dataclass(frozen=True)
+class Run:
+    """One row to be: a training ratio and a seed, with the key they determine."""
+
+    ratio: float
+    seed: int
+    key: str
+    determinants: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Scored:
     """What a head said of the test fold: blocks of the run record, and the arrays kept beside it."""
 
     blocks: dict[str, Any]
     predictions: dict[str, npt.NDArray[Any]]
+
+
+def missing(request: Request, weights: Weights, runs: Sequence[Run], place: tuple[Path, str, str, str]) -> list[Run]:
+    """The runs that are still to be made, and a word on the others.
+
+    Args:
+        place: results folder, data, protocol and method, as `results.exists` takes them.
+    """
+    left = [run for run in runs if request.force or not results.exists(*place, run.key)]
+    if len(left) < len(runs):
+        request.say(f"{request.method}, {weights.name}: {len(runs) - len(left)} of {len(runs)} runs are done already")
+    return left
 
 
 def training_subset(
