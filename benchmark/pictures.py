@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -57,18 +57,19 @@ def generation_figure(
         raise MibenchError(f"--seconds {seconds:g}: the records of {data.name} have {length:g} s")
     fold = data.rows([int(data.folds[row])], labelled=False)
     settings = _settings(choices, data)
-    generated = {}
+    generated, seen = {}, set()
     for name in methods:
         request, weights = generator_of(registry.find(name), choices, data, say)
+        seen.add(request.adapter.spec.sees)
         generator, device = request.adapter, request.batching.device
         assert isinstance(generator, Generator)
         weights.load(generator, device)
-        seen = row
+        given = row
         if generator.spec.sees == "another-record":
-            seen = int(partners(fold, data.patients)[int(np.flatnonzero(fold == row)[0])])
+            given = int(partners(fold, data.patients)[int(np.flatnonzero(fold == row)[0])])
         torch.manual_seed(0)
-        given, rate = data.store.read([seen], LEADS), data.store.sampling_rate
-        made = synthesize(generator, given, rate, device, pass_through=settings.pass_through)
+        millivolt, rate = data.store.read([given], LEADS), data.store.sampling_rate
+        made = synthesize(generator, millivolt, rate, device, pass_through=settings.pass_through)
         generated[_named(request, weights)] = made[0].cpu().numpy()
     draw_generation(
         data.store.read([row], LEADS)[0],
@@ -76,7 +77,7 @@ def generation_figure(
         data.store.sampling_rate,
         out,
         title=f"Record {data.records[row]}: real and generated from lead I",
-        footer=_footer(data, f"fold {data.folds[row]}, lead I {_passed(settings.pass_through)}"),
+        footer=_footer(data, f"fold {data.folds[row]}, lead I {_passed(settings.pass_through, seen)}"),
         seconds=seconds,
         layout=layout,
     )
@@ -96,20 +97,24 @@ def latent_figure(methods: Sequence[str], choices: GenerateChoices, out: Path, s
     settings = _settings(choices, data)
     classifier = classifier_for(settings, choices, data, say)
     real = real_features(classifier)[data.split()["test"]]
-    generated, fid = {}, {}
+    generated, fid, seen = {}, {}, set()
     for name in methods:
         request, weights = generator_of(registry.find(name), choices, data, say)
+        seen.add(request.adapter.spec.sees)
         made = generated_of(request, weights, classifier, "test", pass_through=settings.pass_through)
         title = _named(request, weights)
         generated[title] = made.features
         fid[title] = frechet(real, made.features).total
+    about = f"encoder weights {classifier.weights.name}, lead I {_passed(settings.pass_through, seen)}"
     draw_latent(
         real,
         generated,
         fid,
         out,
         title=f"{len(real):,} test records in the latent space of {classifier.request.title}",
-        footer=_footer(data, f"encoder weights {classifier.weights.name}, lead I {_passed(settings.pass_through)}"),
+        footer=_footer(
+            data, f"encoder weights {classifier.weights.name}, lead I {_passed(settings.pass_through, seen)}"
+        ),
     )
     return f"written: {out}"
 
@@ -137,9 +142,10 @@ def _named(request: Request, weights: Weights) -> str:
     return request.title if weights.source == "none" else f"{request.title}, {weights.name}"
 
 
-def _passed(pass_through: bool) -> str:
-    # The leads of another record come whole.
-    return "passed through (not into another record's leads)" if pass_through else "generated"
+def _passed(pass_through: bool, seen: Collection[str]) -> str:
+    if not pass_through:
+        return "generated"
+    return "passed through" + (" (not into another record's leads)" if "another-record" in seen else "")
 
 
 def _footer(data: Dataset, text: str) -> str:

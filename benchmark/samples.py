@@ -46,7 +46,7 @@ def draw_epoch(training: Training, epoch: int) -> None:
             generated[0].cpu().numpy(),
             store.sampling_rate,
             out,
-            title=f"{request.method}, epoch {epoch} of {training.settings.epochs}{told}",
+            title=f"{request.title}, epoch {epoch} of {training.settings.epochs}{told}",
             footer=request.numbered(f"record {request.data.records[row[0]]} of {request.data.name}, validation fold"),
         )
     except (MibenchError, OSError) as problem:

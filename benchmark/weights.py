@@ -218,7 +218,8 @@ def _from_file(path: Path) -> Weights:
 
 def _pretrained(entry: Mapping[str, Any]) -> Weights:
     about = {name: entry[name] for name in ("key", "data", "settings", "init")}
-    return Weights("pretrained", f"pretrained {entry['key'][:8]}", entry["path"], entry["sha256"], pretraining=about)
+    how = "fitted" if entry["settings"].get("closed_form") else "pretrained"
+    return Weights("pretrained", f"{how} {entry['key'][:8]}", entry["path"], entry["sha256"], pretraining=about)
 
 
 def _register_file(spec: MethodSpec) -> Path:
