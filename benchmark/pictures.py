@@ -112,9 +112,7 @@ def latent_figure(methods: Sequence[str], choices: GenerateChoices, out: Path, s
         fid,
         out,
         title=f"{len(real):,} test records in the latent space of {classifier.request.title}",
-        footer=_footer(
-            data, f"encoder weights {classifier.weights.name}, lead I {_passed(settings.pass_through, seen)}"
-        ),
+        footer=_footer(data, about),
     )
     return f"written: {out}"
 

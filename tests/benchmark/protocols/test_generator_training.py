@@ -88,7 +88,7 @@ class Killed(BaseException):
     """The power went."""
 
 
-@pytest.mark.parametrize("method", ["cyclegan", "ekgan"])
+@pytest.mark.parametrize("method", ["cyclegan"])  # four players, and pools that last from step to step
 def test_a_game_of_several_players_resumes_bit_for_bit(
     method: str, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
