@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,12 +159,15 @@ def request_for(
     card: MethodCard, adapter: Adapter, data: Dataset, choices: MethodChoices | PretrainChoices, say: Say
 ) -> Request:
     """A method on a data set, as protocols are asked."""
+    batching = Batching(choose_device(choices.device))
+    if isinstance(choices, MethodChoices):  # that of a pre-training is of its steps
+        batching = replace(batching, batch_size=choices.batch_size)
     return Request(
         adapter=adapter,
         card=card,
         data=data,
         results=choices.results,
-        batching=Batching(choose_device(choices.device), getattr(choices, "batch_size", None) or 64),
+        batching=batching,
         force=choices.force,
         say=say,
         steps=steps,

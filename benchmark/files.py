@@ -5,12 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..adapters.atomic import atomic_path
 
-__all__ = ["atomic_path", "safe_name", "sha256_file", "sha256_json", "write_json", "write_text"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "atomic_path",
+    "read_arrays",
+    "safe_name",
+    "sha256_file",
+    "sha256_json",
+    "write_arrays",
+    "write_json",
+    "write_text",
+]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -22,6 +36,28 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused because no other program reads it."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name to one `.npz`, atomically."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]] | None:
+    """What `write_arrays` wrote, or the arrays of some names; None when that is absent or damaged.
+
+    For caches: what is not there is simply made again.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return {name: kept[name] for name in (kept.files if names is None else names)}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def safe_name(name: str) -> str:

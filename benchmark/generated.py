@@ -6,8 +6,6 @@ vector and a few hundred numbers for each record; signals never are.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from ..adapters.base import LEADS, Encoder, Generator
 from ..adapters.errors import MibenchError
 from .conformance import assert_sound
 from .embed import PART_RECORDS, embed_signals, embedding_key
-from .files import atomic_path, safe_name, sha256_json, write_json
+from .files import read_arrays, safe_name, sha256_json, write_arrays, write_json
 from .frozen import NOTES, RefusedWeightsError, embeddings_of, read_notes
 from .heartbeats import DETECTOR, heart_rates, rates_of, real_beats
 from .home import home
@@ -197,10 +195,10 @@ class _Stream:
     def arrays(self, title: str) -> Arrays:
         """All parts as one, by name."""
         files = [self.folder / f"part-{start:07d}.npz" for start in range(0, len(self.rows), PART_RECORDS)]
-        missing = [number for number, file in enumerate(files) if _read(file) is None]
+        missing = [number for number, file in enumerate(files) if read_arrays(file) is None]
         if missing:
             self._compute(files, missing, title)
-        parts = [_read(file) for file in files]
+        parts = [read_arrays(file) for file in files]
         found = [part for part in parts if part is not None]
         if len(found) < len(files):
             raise MibenchError(f"{self.folder} changes while it is read: run again when nothing else writes there")
@@ -221,7 +219,7 @@ class _Stream:
                 batches.append(self._batch(generator, encoder, slice(start, stop), beats[start:stop]))
                 bar(stop)
             part = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-            _write(files[number], part)
+            write_arrays(files[number], part)
 
     def _batch(
         self, generator: Generator, encoder: Encoder, chosen: slice, beats: list[npt.NDArray[np.int64]]
@@ -267,19 +265,3 @@ class _Stream:
                 f"method {self.request.method}: {what} record {record} is not finite; look where it divides, or "
                 f"whether its weights are"
             )
-
-
-def _read(file: Path) -> Arrays | None:
-    """A part, None when it is absent or damaged: then it is simply computed again."""
-    try:
-        with np.load(file, allow_pickle=False) as kept:
-            return {name: kept[name] for name in kept.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        return None
-
-
-def _write(file: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    with atomic_path(file) as temporary:
-        temporary.write_bytes(buffer.getbuffer())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from .files import atomic_path, sha256_json
+from .files import read_arrays, sha256_json, write_arrays
 from .home import home
 from .probe import Head
 
@@ -45,29 +44,26 @@ def cached(
 
 
 def _read(file: Path, device: torch.device) -> Head | None:
-    """A head, None when it is absent or damaged: then it is simply trained again."""
-    try:
-        with np.load(file, allow_pickle=False) as kept:
-            return Head(
-                weight=torch.from_numpy(kept["weight"]).to(device),
-                bias=torch.from_numpy(kept["bias"]).to(device),
-                best_epoch=int(kept["best_epoch"]),
-                epochs=int(kept["epochs"]),
-                validation=tuple(kept["validation"].tolist()),
-            )
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    kept = read_arrays(file, [entry.name for entry in fields(Head)])
+    if kept is None:
         return None
+    return Head(
+        weight=torch.from_numpy(kept["weight"]).to(device),
+        bias=torch.from_numpy(kept["bias"]).to(device),
+        best_epoch=int(kept["best_epoch"]),
+        epochs=int(kept["epochs"]),
+        validation=tuple(kept["validation"].tolist()),
+    )
 
 
 def _write(file: Path, head: Head) -> None:
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        weight=head.weight.cpu().numpy(),
-        bias=head.bias.cpu().numpy(),
-        best_epoch=head.best_epoch,
-        epochs=head.epochs,
-        validation=np.array(head.validation),
+    write_arrays(
+        file,
+        {
+            "weight": head.weight.cpu().numpy(),
+            "bias": head.bias.cpu().numpy(),
+            "best_epoch": np.array(head.best_epoch),
+            "epochs": np.array(head.epochs),
+            "validation": np.array(head.validation),
+        },
     )
-    with atomic_path(file) as temporary:
-        temporary.write_bytes(buffer.getbuffer())

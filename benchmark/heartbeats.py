@@ -12,7 +12,6 @@ import importlib.metadata
 import multiprocessing
 import os
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,11 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
-from scipy.signal import resample_poly
 
 from ..adapters.errors import MibenchError
 from .data.store import SignalStore
-from .files import atomic_path, sha256_json
+from .embed import PART_RECORDS
+from .files import read_arrays, sha256_json, write_arrays
 from .home import home
 
 RATE = 250.0
@@ -43,9 +42,6 @@ DETECTOR: dict[str, Any] = {
 
 LEAD = "I"
 """In which the beats of real records are looked for: the lead that every generator is given."""
-
-PART_RECORDS = 512
-"""Records between two saves: what a kill can cost."""
 
 WORTH_PROCESSES = 64
 """Leads from which on several processes share them."""
@@ -138,6 +134,8 @@ def detect_beats(lead: npt.NDArray[Any], sampling_rate: float) -> Beats:
         lead: (samples,) in mV.
         sampling_rate: Hz, of `lead` and of the samples returned.
     """
+    # Both take seconds to import, and a run of encoders needs neither.
+    from scipy.signal import resample_poly
     from wfdb.processing import xqrs_detect
 
     nothing = np.empty(0, dtype=np.int64)
@@ -158,12 +156,10 @@ def detect_beats(lead: npt.NDArray[Any], sampling_rate: float) -> Beats:
 
 
 def _read(file: Path, records: int, samples: int) -> list[Beats] | None:
-    """A part, None when it is absent or damaged: then it is simply made again."""
-    try:
-        with np.load(file, allow_pickle=False) as kept:
-            beats, counts = kept["beats"], kept["counts"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    kept = read_arrays(file, ["beats", "counts"])
+    if kept is None:
         return None
+    beats, counts = kept["beats"], kept["counts"]
     whole = beats.dtype == np.int64 and len(counts) == records and counts.sum() == len(beats)
     if not whole or (len(beats) and (beats.min() < 0 or beats.max() >= samples)):
         return None
@@ -171,5 +167,4 @@ def _read(file: Path, records: int, samples: int) -> list[Beats] | None:
 
 
 def _write(file: Path, part: Sequence[Beats]) -> None:
-    with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, beats=np.concatenate(part), counts=np.array([len(found) for found in part]))
+    write_arrays(file, {"beats": np.concatenate(part), "counts": np.array([len(found) for found in part])})

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from .ecg import LEADS
 from .signal_metrics import CHEST_LEADS, PLANE_LEADS
@@ -97,6 +96,8 @@ def suspected_order(confusion_mean: NDArray[Any]) -> dict[str, str] | None:
     Args:
         confusion_mean: (12, 12), the mean of `record_statistics`' "confusion" over the records.
     """
+    from scipy.optimize import linear_sum_assignment
+
     confusion = np.asarray(confusion_mean, dtype=np.float64)
     own = np.abs(confusion.diagonal())
     # Where another assignment is no better than the leads' own places, none of them moves.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -27,7 +26,7 @@ from ..adapters.base import InputSpec, Tokenizing
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .data.store import SignalStore
-from .files import atomic_path, sha256_json, write_json
+from .files import atomic_path, read_arrays, sha256_json, write_arrays, write_json
 from .home import home
 
 PART_RECORDS = 512
@@ -192,7 +191,7 @@ class _Parts(Dataset[tuple[int, str]]):
         rows = np.arange(start, min(start + PART_RECORDS, len(self.store)), dtype=np.int64)
         if not _is_whole(self.file(number), len(rows)):
             try:
-                _write_part(self.file(number), _cut(self.method, self.spec, self.store, self.leads, rows))
+                write_arrays(self.file(number), _cut(self.method, self.spec, self.store, self.leads, rows))
             except MibenchError as problem:
                 return 0, str(problem)
         return len(rows), ""
@@ -233,16 +232,8 @@ def _lengths(tokens: Mapping[str, Tensor]) -> npt.NDArray[np.int64]:
 
 
 def _is_whole(file: Path, records: int) -> bool:
-    try:
-        with np.load(file, allow_pickle=False) as part:
-            return len(part["lengths"]) == records
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        return False
-
-
-def _write_part(file: Path, arrays: Arrays) -> None:
-    with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    part = read_arrays(file, ["lengths"])
+    return part is not None and len(part["lengths"]) == records
 
 
 def _join(folder: Path, parts: Sequence[Path], records: int) -> None:

@@ -23,7 +23,7 @@ from ..latent import summarize_latent
 from ..probe import Head, ProbeSettings
 from ..provenance import now, provenance
 from ..seeds import derive
-from ..signal_summary import summarize_signals, suspected_order
+from ..signal_summary import summarize_signals
 from ..synthesis import OBSERVED
 from ..weights import Weights
 from . import probing
@@ -161,19 +161,18 @@ def _about(request: Request, settings: Settings, test: Generated, real: probing.
     """How near the generated test records come to the real ones: as signals, and in the latent space."""
     data = request.data
     patients = data.patients[test.rows]
-    found = suspected_order(test.statistics["confusion"].mean(axis=0))
-    if found and settings.check_order:
-        order = ", ".join(f"{lead} like {other}" for lead, other in found.items() if lead != other)
-        raise MibenchError(
-            f"method {request.method}: its leads seem to be in another order ({order}); give them as "
-            f"{', '.join(LEADS)}, or say that they are right with --set protocol.check_order=false"
-        )
     signal = summarize_signals(
         test.statistics,
         patients,
         resamples=settings.resamples,
         seed=derive(0, "bootstrap", data.manifest),
     )
+    if signal["order"] and settings.check_order:
+        order = ", ".join(f"{lead} like {other}" for lead, other in signal["order"].items())
+        raise MibenchError(
+            f"method {request.method}: its leads seem to be in another order ({order}); give them as "
+            f"{', '.join(LEADS)}, or say that they are right with --set protocol.check_order=false"
+        )
     signal["heart_rate"] = {"leads": list(RATE_LEADS), **signal["heart_rate"]}
     latent = None
     if len(test.rows) > 1:

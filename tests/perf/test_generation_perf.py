@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.perf
 
 PROGRAM = """
-import json, resource, sys, time
+import json, re, sys, threading, time
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -36,10 +36,21 @@ random = Weights("random", "random", seed=0)
 classifier = Classifier(request_of("ecgfounder-12lead", data, Path("."), preset="tiny"), random)
 request = request_of(sys.argv[3], data, Path("."), preset=sys.argv[4] or None)
 weights = random if request.adapter.spec.needs_weights else Weights("none", "none")
+peak, over = 0, threading.Event()
+
+def watch():
+    # Memory of its own: the pages of the mapped store are the system's, which takes them back when it needs them.
+    global peak
+    while not over.wait(0.01):
+        peak = max(peak, int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
+
+watcher = threading.Thread(target=watch)
+watcher.start()
 started = time.monotonic()
 made = generated_of(request, weights, classifier, "test", pass_through=True)
 kept = made.features.nbytes + sum(array.nbytes for array in made.statistics.values())
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+over.set()
+watcher.join()
 seconds = time.monotonic() - started
 print(json.dumps({"records": len(made.rows), "mib": peak / 1024, "kept": kept / 2**20, "s": seconds}))
 """
@@ -58,8 +69,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("method", "preset"), [("real-leads", ""), ("mcma", "tiny")])
 def test_peak_memory_does_not_grow_with_the_records(method: str, preset: str, folder: Path, tmp_path: Path) -> None:
     found = []
-    for test in (64, 576):
+    # From three batches on, which is when the arrays of two of them have met.
+    for test in (192, 576):
         environment = {**os.environ, "MIBENCH_HOME": str(tmp_path / f"home-{test}")}
+        # Freed arrays go back to the system at once: what remains is held, and not kept by the allocator for later.
+        environment["MALLOC_MMAP_THRESHOLD_"] = "65536"
         environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
         command = [sys.executable, "-c", PROGRAM, str(folder), str(test), method, preset]
         answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
@@ -71,4 +85,4 @@ def test_peak_memory_does_not_grow_with_the_records(method: str, preset: str, fo
     )
     signals = (many["records"] - few["records"]) * 12 * 5000 * 4 / 2**20
     growth = many["mib"] - few["mib"]
-    assert growth < 0.25 * signals, "not even a quarter of what the signals alone would take"
+    assert growth < 0.1 * signals, "a tenth of what the signals alone would take"
