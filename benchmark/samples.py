@@ -9,7 +9,7 @@ from ..adapters.base import LEADS, Generator
 from ..adapters.checkpoints import save_weights
 from ..adapters.errors import MibenchError
 from .synthesis import synthesize
-from .training import Training
+from .training.loop import Training
 
 FOLDER = "samples"
 

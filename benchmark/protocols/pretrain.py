@@ -25,8 +25,8 @@ from ..fitting import Fitting
 from ..provenance import now, provenance
 from ..samples import FOLDER as SAMPLES
 from ..samples import draw_epoch
-from ..schedule import Settings
-from ..training import BEST, CHECKPOINT, Saving, Training, losses_as_csv
+from ..training.loop import BEST, CHECKPOINT, Saving, Training, losses_as_csv
+from ..training.schedule import Settings
 from ..weights import pretrained_folder
 from .request import Request
 

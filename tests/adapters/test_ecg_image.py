@@ -22,7 +22,7 @@ from mibench.adapters.options import build
 from mibench.adapters.pix2pix import Pix2PixAdapter, Pix2PixOptions
 from mibench.adapters.registry import create, find, resolve_options
 from mibench.adapters.signal import join, prepare
-from mibench.benchmark.schedule import Settings
+from mibench.benchmark.training.schedule import Settings
 from mibench.methods.cyclegan import CycleGAN
 from mibench.methods.nets.ecg_image import ImageConfig
 from mibench.methods.pix2pix import Pix2Pix

@@ -27,7 +27,7 @@ from mibench.adapters.heartlang_vqhbr import VQHBRAdapter, VQHBROptions
 from mibench.adapters.registry import create, find, resolve_options
 from mibench.benchmark.conformance import CHECKS, Bench
 from mibench.benchmark.costs import true_macs
-from mibench.benchmark.schedule import Settings
+from mibench.benchmark.training.schedule import Settings
 from mibench.methods.heartlang import HeartLang, MaskedLanguageConfig
 from mibench.methods.nets.ecgformer import ECGFormer, ECGFormerConfig
 from mibench.methods.vqhbr import VQHBR, VQHBRConfig

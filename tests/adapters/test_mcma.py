@@ -22,7 +22,7 @@ from mibench.adapters.mcma import MCMAAdapter, MCMAOptions, published_layers
 from mibench.adapters.registry import create, find, resolve_options
 from mibench.adapters.signal import join, prepare
 from mibench.adapters.tensor_bundle import DATA, INDEX
-from mibench.benchmark.schedule import Settings
+from mibench.benchmark.training.schedule import Settings
 from mibench.methods.nets.mcma_net import MCMAConfig, MCMANet
 
 CPU = torch.device("cpu")

@@ -23,7 +23,7 @@ from mibench.adapters.signal import prepare, resample
 from mibench.adapters.stmem import STMEMAdapter, STMEMOptions
 from mibench.benchmark.costs import ptflops_macs, true_macs
 from mibench.benchmark.embed import embed_signals
-from mibench.benchmark.schedule import Settings
+from mibench.benchmark.training.schedule import Settings
 from mibench.methods.nets.net1d import Net1D, Net1DConfig
 from mibench.methods.stmem import STMEM, STMEMConfig, STMEMEncoder
 

@@ -18,7 +18,7 @@ from mibench.adapters.signal import prepare
 from mibench.adapters.wav2vec import UNCOUNTED
 from mibench.adapters.wav2vec_training import Wav2VecPretraining
 from mibench.benchmark.costs import ptflops_macs, true_macs
-from mibench.benchmark.schedule import Settings
+from mibench.benchmark.training.schedule import Settings
 from mibench.methods.nets.wav2vec import Wav2VecConfig
 
 NAMES = ("simclr", "3kg", "clocs", "wav2vec2", "w2v-cmsc")

@@ -28,8 +28,8 @@ from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.data.demo import DemoOptions
 from mibench.benchmark.embed import Batching
 from mibench.benchmark.protocols.request import Request
-from mibench.benchmark.schedule import Settings
-from mibench.benchmark.training import Saving, Training
+from mibench.benchmark.training.loop import Saving, Training
+from mibench.benchmark.training.schedule import Settings
 
 pytestmark = pytest.mark.perf
 

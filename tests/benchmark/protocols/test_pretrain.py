@@ -26,7 +26,7 @@ from mibench.benchmark.embed import Batching
 from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
-from mibench.benchmark.schedule import step_rows
+from mibench.benchmark.training.schedule import step_rows
 from support import TINY, TINY_ARGUMENTS, assert_valid
 
 SETTINGS = pretrain.Settings(epochs=2, batch_size=16)

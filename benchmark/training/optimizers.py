@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from ..adapters.base import Players
+from ...adapters.base import Players
 from .schedule import Settings
 
 

@@ -20,17 +20,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from ..adapters.base import LEADS, LoadReport, Pretrainable, Tokenizing
-from ..adapters.checkpoints import read_weights, save_weights
-from ..adapters.errors import MibenchError
-from ..adapters.signal import prepare
-from .ecg import TRAIN_FOLDS, VALIDATION_FOLD
-from .files import atomic_path
+from ...adapters.base import LEADS, LoadReport, Pretrainable, Tokenizing
+from ...adapters.checkpoints import read_weights, save_weights
+from ...adapters.errors import MibenchError
+from ...adapters.signal import prepare
+from ..ecg import TRAIN_FOLDS, VALIDATION_FOLD
+from ..files import atomic_path
+from ..protocols.request import Request
+from ..seeds import derive
+from ..tokens import TokenStore, cached_tokens
 from .optimizers import Optimizers
-from .protocols.request import Request
 from .schedule import Settings, learning_rate, should_stop, step_rows, steps_per_epoch
-from .seeds import derive
-from .tokens import TokenStore, cached_tokens
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"

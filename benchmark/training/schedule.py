@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .seeds import derive
+from ..seeds import derive
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from mibench.adapters.base import Players
-from mibench.benchmark.optimizers import Optimizers
-from mibench.benchmark.schedule import Settings
+from mibench.benchmark.training.optimizers import Optimizers
+from mibench.benchmark.training.schedule import Settings
 
 SETTINGS = Settings(weight_decay=0.0, clip=0.0, betas=(0.5, 0.999))
 

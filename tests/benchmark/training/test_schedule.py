@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mibench.benchmark.schedule import Settings, learning_rate, should_stop, step_rows, steps_per_epoch
+from mibench.benchmark.training.schedule import Settings, learning_rate, should_stop, step_rows, steps_per_epoch
 
 
 def test_the_rate_is_a_cosine_per_step() -> None:

@@ -1,0 +1,1 @@
+"""Pre-training: the schedule, the optimisers, and the loop that survives a kill."""
