@@ -22,6 +22,7 @@ Windows = Literal["whole", "mean-of-windows", "random-window", "tiled"]
 Tail = Literal["shift", "repeat", "zeros"]
 Sees = Literal["observed", "record", "another-record"]
 Kind = Literal["encoder", "generator", "part"]
+Negatives = Literal["local", "global"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +235,59 @@ class Pretrainable(Protocol):
 
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
         """What `load` needs of a trained objective, as tensors by name: this becomes the weights file."""
+
+
+@runtime_checkable
+class Taught(Protocol):
+    """An objective whose student learns, of one view, what a teacher without gradient says of another.
+
+    forward(batch) is `losses(learn(batch), ...)`. Whoever trains may give it, in place of the view `teacher_view`, what
+    the teacher said: "targets", (all, features), of every record that is to be a negative, and "places", (batch,)
+    int64, where among them the target of each record of this batch stands. Without "places", row i belongs to row i.
+    So a frozen teacher is asked once for each record and never again, and several processes share their negatives by
+    giving their targets to each other; the mean of their losses is that of one process with the whole batch.
+
+    Attributes:
+        teacher_view: the view that the teacher reads.
+        student_views: the views that the student reads.
+        frozen: what the teacher says of a record is the same at every step: no augmentation, no batch statistics.
+    """
+
+    teacher_view: str
+    student_views: tuple[str, ...]
+    frozen: bool
+
+    def teach(self, view: Tensor) -> Tensor:
+        """(batch, leads, samples) of `teacher_view` -> (batch, features), without gradient."""
+
+    def learn(self, views: Mapping[str, Tensor]) -> Tensor:
+        """The `student_views` -> (batch, features), with gradient."""
+
+    def losses(self, student: Tensor, targets: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
+        """{"loss": scalar, other scalars for the log} of (batch, features) among (all, features)."""
+
+
+@runtime_checkable
+class Contrastive(Protocol):
+    """An objective whose records are each other's negatives, without a teacher.
+
+    Attributes:
+        negatives: "local", the records that a process is given at once; "global", those of all processes, gathered
+            with gradient, so that the mean of the processes' gradients is that of one process with the whole batch.
+            Set by whoever trains, before the first step.
+    """
+
+    negatives: Negatives
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """An encoder whose network can be trained end to end, under a head of labels."""
+
+    spec: MethodSpec
+
+    def network(self) -> nn.Module:
+        """What `load` built: (batch, leads, samples) as `spec` describes -> (batch, embedding_dim), with gradient."""
 
 
 @runtime_checkable

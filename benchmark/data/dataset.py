@@ -34,8 +34,8 @@ class Dataset:
         source: the folder it was read from.
         store: the signals.
         records, patients: (N,) identifiers.
-        folds: (N,) 1 to 10.
-        statements: names of the label columns.
+        folds: (N,) 1 to 10; in data for pre-training alone 1 is trained on, 9 is held out, and 0 is neither.
+        statements: names of the label columns; none in data for pre-training alone.
         labels: (N, statements) of 0 and 1.
         manifest: sha256 over signals, patients, folds and labels: what identifies the data in every key.
     """
@@ -57,6 +57,24 @@ class Dataset:
     def is_demo(self) -> bool:
         """True for synthetic data, of which no number is a result."""
         return self.notice is not None
+
+    @property
+    def labelled(self) -> bool:
+        """False for data for pre-training alone, of which nothing is known but the signals and the patients."""
+        return bool(self.statements)
+
+    @property
+    def training_part(self) -> str:
+        """What pre-training learns from, in words."""
+        return "folds 1-8" if self.labelled else "the training records"
+
+    def training_rows(self) -> npt.NDArray[np.int64]:
+        """What pre-training learns from, with or without a diagnostic statement."""
+        return self.rows(TRAIN_FOLDS, labelled=False)
+
+    def held_out_rows(self) -> npt.NDArray[np.int64]:
+        """What pre-training is watched and chosen by; no patient of it is in `training_rows`, unless asked for."""
+        return self.rows([VALIDATION_FOLD], labelled=False)
 
     def rows(self, folds: Sequence[int], *, labelled: bool = True) -> npt.NDArray[np.int64]:
         """Rows of the given folds; `labelled` leaves out records without any diagnostic statement."""
