@@ -29,9 +29,13 @@ class SelfMIS(nn.Module):
         s_norm: "own" takes the student's lead from the view "single_lead"; "from_12lead" takes channel 0 (lead I)
             of the view "twelve_lead", at the scale it has there.
 
+    It is a teacher and a student as the contract of a `Taught` objective describes them: what the teacher says may be
+    given in place of its view.
+
     Attributes:
         single_lead: the student, all that is used downstream.
         twelve_lead: the teacher.
+        frozen: True when what the teacher says of a record never changes, False with batch statistics.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class SelfMIS(nn.Module):
         self.single_lead = Net1D(1, net)
         self.twelve_lead = Net1D(LEADS, net).requires_grad_(False)
         self.loss = SigLIPLoss(loss)
+        self.teacher_view = "twelve_lead"
+        self.student_views = ("twelve_lead",) if s_norm == "from_12lead" else ("single_lead",)
+        self.frozen = m_mode == "eval" or not self.twelve_lead.config.use_bn
         self.train()
 
     def train(self, mode: bool = True) -> SelfMIS:
@@ -60,38 +67,44 @@ class SelfMIS(nn.Module):
         self.twelve_lead.train(mode and self.m_mode == "train")
         return self
 
-    def embed(self, views: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Embeddings of student and teacher, (batch, features) each; the teacher's carry no gradient.
-
-        Args:
-            views: "twelve_lead" (batch, 12, samples) and, unless `s_norm` is "from_12lead", "single_lead"
-                (batch, 1, samples).
-        """
-        twelve = views["twelve_lead"]
-        single = twelve[:, :1] if self.s_norm == "from_12lead" else views["single_lead"]
+    def teach(self, view: Tensor) -> Tensor:
+        """(batch, 12, samples) of "twelve_lead" -> (batch, features) of the teacher, without gradient."""
         with torch.no_grad():
-            teacher = self.twelve_lead(twelve)
-        return self.single_lead(single), teacher
+            targets: Tensor = self.twelve_lead(view)
+        return targets
 
-    def forward(self, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The loss and what is worth logging, all scalars.
+    def learn(self, views: Mapping[str, Tensor]) -> Tensor:
+        """(batch, features) of the student: of "single_lead" (batch, 1, samples), or of lead I in "twelve_lead"."""
+        (name,) = self.student_views
+        student: Tensor = self.single_lead(views[name][:, :1])
+        return student
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The loss and what is worth logging, as of `losses`.
 
         Args:
-            views: as `embed` takes them.
+            batch: the view of the student, and either the view of the teacher or its "targets", (all, features), with
+                "places", (batch,), where they are more than the rows of the batch.
+        """
+        given = batch.get("targets")
+        targets = self.teach(batch[self.teacher_view]) if given is None else given
+        return self.losses(self.learn(batch), targets, batch.get("places"))
+
+    def losses(self, student: Tensor, targets: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
+        """The loss of (batch, features) among (all, features), row i belonging to target `places[i]`, or i.
 
         Returns:
             "loss", the only one with a gradient; "siglip_sum" and "siglip_mean", the loss under both reductions;
-            "infonce"; "positive_cosine" and "negative_cosine", mean cosine of partners and of strangers (0 where a
-            batch of one has none); "scale" and "bias" where they are learned.
+            "infonce"; "positive_cosine" and "negative_cosine", mean cosine of partners and of strangers (0 where there
+            are none); "scale" and "bias" where they are learned.
         """
-        student, teacher = self.embed(views)
-        logits, offset = self.loss.logits(student, teacher)
-        values = {"loss": self.loss.reduce(logits, offset)}
+        logits = self.loss.logits(student, targets, places)
+        values = {"loss": self.loss.reduce(logits, places)}
         with torch.no_grad():
-            values["siglip_sum"] = self.loss.reduce(logits, offset, "sum_over_b")
-            values["siglip_mean"] = self.loss.reduce(logits, offset, "mean")
-            values["infonce"] = info_nce(student, teacher, self.loss.config.t)
-            values |= _cosines(student.float(), teacher.float())
+            values["siglip_sum"] = self.loss.reduce(logits, places, "sum_over_b")
+            values["siglip_mean"] = self.loss.reduce(logits, places, "mean")
+            values["infonce"] = info_nce(student, targets, places, self.loss.config.t)
+            values |= _cosines(student.float(), targets.float(), places)
             if self.loss.log_scale is not None:
                 values["scale"] = torch.as_tensor(self.loss.scale())
             if self.loss.bias is not None:
@@ -99,11 +112,11 @@ class SelfMIS(nn.Module):
         return values
 
 
-def _cosines(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
-    cosine = F.normalize(student, dim=-1) @ F.normalize(teacher, dim=-1).T
-    partners = cosine.diagonal().sum()
+def _cosines(student: Tensor, targets: Tensor, places: Tensor | None) -> dict[str, Tensor]:
+    cosine = F.normalize(student, dim=-1) @ F.normalize(targets, dim=-1).T
+    partners = (cosine.diagonal() if places is None else cosine.gather(1, places[:, None])).sum()
     batch = len(cosine)
     return {
         "positive_cosine": partners / batch,
-        "negative_cosine": (cosine.sum() - partners) / max(1, batch * (batch - 1)),
+        "negative_cosine": (cosine.sum() - partners) / max(1, cosine.numel() - batch),
     }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,7 +29,6 @@ class SigLIPConfig:
         learn_scale: train the scale, starting from `t`.
         bias: added to every logit; "learn" trains it, starting from -10 as SigLIP does.
         reduction: sum over all pairs divided by the batch (Eq. 3), or the mean over all pairs.
-        gather: take negatives from the batches of all processes.
     """
 
     similarity: Similarity = "cosine"
@@ -39,7 +37,6 @@ class SigLIPConfig:
     learn_scale: bool = False
     bias: float | Literal["learn"] = 0.0
     reduction: Reduction = "sum_over_b"
-    gather: bool = False
 
     def __post_init__(self) -> None:
         for name, kinds in (("similarity", Similarity), ("scale_mode", ScaleMode), ("reduction", Reduction)):
@@ -63,8 +60,8 @@ class SigLIPLoss(nn.Module):
     For row i and column j the logit is `scale * similarity + bias`, the target +1 where i = j and -1 elsewhere, and
     the loss the negative log-sigmoid of their product. It is computed in float32 or better whatever the autocast.
 
-    With `gather`, each process scores its own rows against the columns of all; the mean of the processes' losses,
-    and so the gradient that DDP averages, is that of one process with the whole batch.
+    A batch may be scored against the targets of a larger one: the mean of the losses of its parts, each against the
+    targets of all, is the loss of the whole, and so is the mean of their gradients.
     """
 
     def __init__(self, config: SigLIPConfig | None = None) -> None:
@@ -75,42 +72,45 @@ class SigLIPLoss(nn.Module):
         self.bias = nn.Parameter(torch.tensor(LEARNED_BIAS)) if bias == "learn" else None
         self._scale_limit = max(LEARNED_SCALE_LIMIT, scale)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, targets: Tensor, places: Tensor | None = None) -> Tensor:
         """The loss as configured.
 
         Args:
-            student: (batch, features), rows of this process.
-            teacher: (batch, features), the partner of each row; without gradient when `gather` is set.
+            student: (batch, features).
+            targets: (all, features), the partner of each row among them.
+            places: (batch,) int64, where each row's partner stands; row i's is row i when None.
 
         Raises:
-            ValueError: shapes differ, or a teacher with gradient is to be gathered.
+            ValueError: shapes that do not belong together.
         """
-        return self.reduce(*self.logits(student, teacher))
+        return self.reduce(self.logits(student, targets, places), places)
 
-    def logits(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, int]:
-        """(batch, batch of all gathered processes) logits, and the column at which this process's pairs begin."""
-        if student.ndim != 2 or student.shape != teacher.shape:
+    def logits(self, student: Tensor, targets: Tensor, places: Tensor | None = None) -> Tensor:
+        """(batch, all) logits of every row with every target."""
+        if student.ndim != 2 or targets.ndim != 2 or student.shape[1] != targets.shape[1]:
             raise ValueError(
-                f"student and teacher must both be (batch, features); got {tuple(student.shape)} and "
-                f"{tuple(teacher.shape)}"
+                f"student and targets must be (batch, features) and (all, features); got {tuple(student.shape)} and "
+                f"{tuple(targets.shape)}"
+            )
+        if len(targets) != len(student) if places is None else places.shape != student.shape[:1]:
+            raise ValueError(
+                f"each of {len(student)} rows needs its place among {len(targets)} targets; got "
+                f"{'none' if places is None else tuple(places.shape)}"
             )
         with torch.autocast(student.device.type, enabled=False):
-            student, teacher = _widen(student), _widen(teacher)
+            student, targets = _widen(student), _widen(targets)
             if self.config.similarity == "cosine":
-                student, teacher = F.normalize(student, dim=-1), F.normalize(teacher, dim=-1)
-            offset = 0
-            if self.config.gather and dist.is_available() and dist.is_initialized():
-                teacher, offset = gather_rows(teacher)
-            logits = self.scale() * (student @ teacher.T) + self.offset()
+                student, targets = F.normalize(student, dim=-1), F.normalize(targets, dim=-1)
+            logits = self.scale() * (student @ targets.T) + self.offset()
             # Dot products have no bound: keep what is summed finite, so that one wild batch is a large number, not NaN.
             limit = torch.finfo(logits.dtype).max / (4 * logits.numel())
-            return logits.clamp(-limit, limit), offset
+            return logits.clamp(-limit, limit)
 
-    def reduce(self, logits: Tensor, offset: int = 0, reduction: Reduction | None = None) -> Tensor:
+    def reduce(self, logits: Tensor, places: Tensor | None = None, reduction: Reduction | None = None) -> Tensor:
         """The loss of `logits` as configured, or under another reduction for the log."""
         rows = torch.arange(logits.shape[0], device=logits.device)
         signs = -torch.ones_like(logits)
-        signs[rows, rows + offset] = 1.0
+        signs[rows, rows if places is None else places] = 1.0
         loss = -F.logsigmoid(signs * logits).sum()
         reduction = reduction or self.config.reduction
         return loss / (logits.shape[0] if reduction == "sum_over_b" else logits.numel())
@@ -128,37 +128,19 @@ class SigLIPLoss(nn.Module):
         return 0.0 if self.config.bias == "learn" else self.config.bias
 
 
-def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
-    """Rows of all processes, in the order of their ranks and without gradient, and where this process's begin.
-
-    Raises:
-        ValueError: `rows` carries a gradient, which would be lost, or the processes hold different numbers of rows.
-    """
-    if rows.requires_grad:
-        raise ValueError("gather takes negatives without gradient; the teacher must be frozen")
-    world, rank = dist.get_world_size(), dist.get_rank()
-    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world)]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
-    sizes = [int(count) for count in counts]
-    if len(set(sizes)) > 1:
-        raise ValueError(f"every process must bring the same number of records; got {sizes}")
-    parts = [torch.empty_like(rows) for _ in range(world)]
-    dist.all_gather(parts, rows.contiguous())
-    return torch.cat(parts), rank * len(rows)
-
-
-def info_nce(student: Tensor, teacher: Tensor, t: float = 0.07) -> Tensor:
-    """Softmax loss of finding each student's teacher among all of the batch, by cosine divided by `t`.
+def info_nce(student: Tensor, targets: Tensor, places: Tensor | None = None, t: float = 0.07) -> Tensor:
+    """Softmax loss of finding each student's target among all, by cosine divided by `t`.
 
     One direction, student to teacher, as retrieval is scored. For the log: Table 5's losses fit this one in batches
     of 128, not Eq. 3.
 
     Args:
-        student, teacher: (batch, features), partners in the same row.
+        student, targets, places: as of `SigLIPLoss`.
     """
     with torch.autocast(student.device.type, enabled=False):
-        cosine = F.normalize(_widen(student), dim=-1) @ F.normalize(_widen(teacher), dim=-1).T
-        return F.cross_entropy(cosine / t, torch.arange(len(cosine), device=cosine.device))
+        cosine = F.normalize(_widen(student), dim=-1) @ F.normalize(_widen(targets), dim=-1).T
+        wanted = torch.arange(len(cosine), device=cosine.device) if places is None else places
+        return F.cross_entropy(cosine / t, wanted)
 
 
 def _widen(embeddings: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def test_gradients_reach_all_of_the_student_and_none_of_the_teacher(views: dict[
 def test_no_gradient_flows_into_the_teacher_even_where_its_weights_would_take_one(views: dict[str, Tensor]) -> None:
     objective = _objective()
     objective.twelve_lead.requires_grad_(True)
-    student, teacher = objective.embed(views)
+    student, teacher = objective.learn(views), objective.teach(views["twelve_lead"])
     assert (student.requires_grad, teacher.requires_grad) == (True, False)
 
 
@@ -107,9 +107,9 @@ def test_the_teacher_stays_in_evaluation_mode() -> None:
 def test_from_12lead_sees_lead_i_as_it_stands_in_the_twelve(views: dict[str, Tensor]) -> None:
     own, inside = _objective(), _objective(s_norm="from_12lead")
     inside.load_state_dict(own.state_dict())
-    scaled = own.embed(views)[0]
-    same = own.embed({**views, "single_lead": views["twelve_lead"][:, :1]})[0]
-    given = inside.embed({"twelve_lead": views["twelve_lead"]})[0]
+    scaled = own.learn(views)
+    same = own.learn({**views, "single_lead": views["twelve_lead"][:, :1]})
+    given = inside.learn({"twelve_lead": views["twelve_lead"]})
     assert torch.equal(given, same)
     assert not torch.allclose(given, scaled)
 
@@ -117,7 +117,7 @@ def test_from_12lead_sees_lead_i_as_it_stands_in_the_twelve(views: dict[str, Ten
 def test_what_is_logged(views: dict[str, Tensor]) -> None:
     objective = _objective(loss=SigLIPConfig(reduction="mean"))
     values = objective(views)
-    student, teacher = objective.embed(views)
+    student, teacher = objective.learn(views), objective.teach(views["twelve_lead"])
     assert set(values) == {"loss", "siglip_sum", "siglip_mean", "infonce", "positive_cosine", "negative_cosine"}
     assert [name for name, value in values.items() if value.requires_grad] == ["loss"]
     assert all(value.ndim == 0 for value in values.values())
