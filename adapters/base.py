@@ -257,6 +257,10 @@ class Taught(Protocol):
     student_views: tuple[str, ...]
     frozen: bool
 
+    @property
+    def teacher(self) -> nn.Module:
+        """The network whose tensors, with the method's options, determine what the teacher says."""
+
     def teach(self, view: Tensor) -> Tensor:
         """(batch, leads, samples) of `teacher_view` -> (batch, features), without gradient."""
 

@@ -80,6 +80,11 @@ class PretrainChoices:
     seed: int = 0
     checkpoint_seconds: float = 300.0
     checkpoint_steps: int | None = None
+    micro_batch: int | None = None
+    teacher_cache: bool = True
+    compile: bool = False
+    resume: Path | None = None
+    tensorboard: Path | None = None
     preset: str | None = None
     sets: tuple[str, ...] = ()
     device: str = "auto"

@@ -6,11 +6,13 @@ import errno
 import importlib
 import os
 import sys
+import time
 from typing import NoReturn
 
 import click
 
 from ..adapters.errors import MibenchError
+from .processes import rank
 
 COMMANDS = ("run", "table", "fid", "figure", "pretrain", "embed", "data", "methods", "weights", "doctor")
 
@@ -70,7 +72,7 @@ def main() -> NoReturn:
     except MibenchError as problem:
         if debug:
             raise
-        _fail(str(problem), 2)
+        _fail(str(problem), getattr(problem, "exit_code", 2))
     except BrokenPipeError:
         # The reader of a pipe went away (`mibench table | head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -91,6 +93,10 @@ def main() -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
+    if rank():
+        # Of several processes that fail alike torchrun ends the others meanwhile, and one of them has said it.
+        time.sleep(2.0)
+        text = f"process {rank()}: {text}"
     click.echo(f"Error: {text}", err=True)
     sys.exit(code)
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from ..adapters.base import LEADS, Fittable, Fitted, InputSpec
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
-from .ecg import TRAIN_FOLDS, VALIDATION_FOLD
 from .protocols.request import Request
 from .seeds import derive
 
@@ -32,14 +31,15 @@ class Fitting:
 
     def __init__(self, request: Request, method: Fittable, init: Mapping[str, Path], seed: int) -> None:
         self.request, self.method, self.init, self.seed = request, method, init, seed
-        self.rows = request.data.rows(TRAIN_FOLDS, labelled=False)
-        self.validation = request.data.rows([VALIDATION_FOLD], labelled=False)
+        self.rows = request.data.training_rows()
+        self.validation = request.data.held_out_rows()
         if not len(self.rows):
-            raise MibenchError(f"{request.data.name} has no records in folds 1-8 to fit {request.method} to")
+            raise MibenchError(
+                f"{request.data.name} has no records in {request.data.training_part} to fit {request.method} to"
+            )
         self.leads = LEADS
         self.settings: dict[str, Any] = {"closed_form": True}
         self.init_notes: list[str] = []
-        self.losses: list[dict[str, float]] = []
         self.seconds = 0.0
         self._passes = 0
         self._fitted: Fitted | None = None
@@ -60,10 +60,14 @@ class Fitting:
         for note in self._fitted.notes:
             self.request.say(self.request.numbered(f"{self.request.method}: {note}"))
 
-    def chosen_state(self) -> tuple[dict[str, Tensor], int]:
-        """The weights to keep; they are of no epoch."""
+    def choose(self) -> int:
+        """The epoch that the weights are of: none."""
+        return 0
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """The weights file to be."""
         assert self._fitted is not None
-        return dict(self._fitted.state), 0
+        return dict(self._fitted.state)
 
     def summary(self) -> dict[str, Any]:
         """What the record keeps of it."""

@@ -26,7 +26,11 @@ def pretrain_and_show(method: str, choices: PretrainChoices, say: Say) -> str:
     data = open_data(choices.data, say)
     folder = pretrain_on(card, choices, data, say)
     lines = [f"weights: {folder / pretrain.WEIGHTS}"]
-    beside = {"losses": folder / pretrain.LOSSES, "samples": folder / pretrain.SAMPLES}
+    beside = {
+        "losses": folder / pretrain.LOSSES,
+        "curve": folder / pretrain.CURVE,
+        "samples": folder / pretrain.SAMPLES,
+    }
     return "\n".join(lines + [f"{name + ':':<8} {path}" for name, path in beside.items() if path.exists()])
 
 
@@ -77,7 +81,7 @@ def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: 
     preset = choose_preset(card, choices.preset, data, "pretrained", say)
     card = _with_parts_of_the_demo(registry.resolve_options(card, preset, sets["method"]), data)
     options = plain(card.options)
-    chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size}
+    chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size, "micro_batch": choices.micro_batch}
     given = {name: value for name, value in chosen.items() if value is not None}
     shown = card.demo_pretraining if data.is_demo and preset == card.demo else {}
     adapter = registry.create(card)
@@ -98,11 +102,13 @@ def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: 
     usual, _ = config.protocol(pretrain.NAME, pretrain.Settings, method=card.pretraining)
     shorter = (settings.epochs, settings.batch_size) != (usual.epochs, usual.batch_size)
     say(
-        f"pre-training {card.name} on folds 1-8 of {data.name}: {settings.epochs} epochs, batch {settings.batch_size}"
+        f"pre-training {card.name} on {data.training_part} of {data.name}: {settings.epochs} epochs, "
+        f"batch {settings.batch_size}"
         + (f" (the published recipe: {usual.epochs} epochs, batch {usual.batch_size})" if shorter else "")
     )
     saving = pretrain.Saving(choices.checkpoint_seconds, choices.checkpoint_steps)
-    return pretrain.run(request, settings, version, init, choices.seed, saving)
+    ways = pretrain.Ways(choices.teacher_cache, choices.compile, choices.resume, choices.tensorboard)
+    return pretrain.run(request, settings, version, init, choices.seed, saving, ways)
 
 
 def _with_parts_of_the_demo(card: MethodCard, data: Dataset) -> MethodCard:
@@ -126,7 +132,7 @@ def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -
     found = weights.resolve(choice, spec, data.name, options=plain(card.options))
     if found is None or found.path is None or isinstance(adapter, Fittable):
         # Settings and starting files that were given are meant for the method that was asked for.
-        first = replace(choices, preset=preset, init=(), sets=())
+        first = replace(choices, preset=preset, init=(), sets=(), micro_batch=None, resume=None)
         return pretrain_on(registry.find(card.name), first, data, say) / pretrain.WEIGHTS
     say(f"{card.name}: {found.name}, {found.path}")
     return found.path

@@ -67,6 +67,11 @@ class SelfMIS(nn.Module):
         self.twelve_lead.train(mode and self.m_mode == "train")
         return self
 
+    @property
+    def teacher(self) -> nn.Module:
+        """The network that teaches."""
+        return self.twelve_lead
+
     def teach(self, view: Tensor) -> Tensor:
         """(batch, 12, samples) of "twelve_lead" -> (batch, features) of the teacher, without gradient."""
         with torch.no_grad():

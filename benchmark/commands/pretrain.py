@@ -12,12 +12,25 @@ from .options import data_option, device_option, force_option, preset_option, re
 @click.command("pretrain")
 @click.option("--method", required=True, metavar="NAME", help="Name, or file.py:Class")
 @data_option
-@click.option("--epochs", type=click.IntRange(1), help="Passes over folds 1-8  [default: the method's, on demo 2]")
-@click.option("--batch-size", type=click.IntRange(2), help="Records per step  [default: the method's, on demo 32]")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the records  [default: the method's, on demo 2]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(2),
+    help="Records per step, of all processes  [default: the method's, on demo 32]",
+)
+@click.option("--micro-batch", type=click.IntRange(2), help="Records per forward pass  [default: all of a process]")
 @click.option("--init", multiple=True, metavar="PART=FILE", help="Start a part of the method from published weights")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="What a kill can cost at most")
 @click.option("--checkpoint-steps", type=click.IntRange(1), help="Also save after so many steps")
+@click.option(
+    "--resume", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Go on from this checkpoint"
+)
+@click.option(
+    "--teacher-cache/--no-teacher-cache", default=True, help="Ask a frozen teacher once per record  [default: yes]"
+)
+@click.option("--compile/--no-compile", "compiled", default=False, help="Let torch compile the network first")
+@click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Also write event files there")
 @preset_option
 @set_option
 @device_option
@@ -28,10 +41,15 @@ def command(
     data: str | None,
     epochs: int | None,
     batch_size: int | None,
+    micro_batch: int | None,
     init: tuple[str, ...],
     seed: int,
     checkpoint_minutes: float,
     checkpoint_steps: int | None,
+    resume: Path | None,
+    teacher_cache: bool,
+    compiled: bool,
+    tensorboard: Path | None,
     preset: str | None,
     sets: tuple[str, ...],
     device: str,
@@ -59,6 +77,7 @@ def command(
     from ..choices import PretrainChoices
     from ..home import results_folder
     from ..pretraining import pretrain_and_show
+    from ..processes import rank
 
     choices = PretrainChoices(
         data=data,
@@ -68,10 +87,19 @@ def command(
         seed=seed,
         checkpoint_seconds=60 * checkpoint_minutes,
         checkpoint_steps=checkpoint_steps,
+        micro_batch=micro_batch,
+        teacher_cache=teacher_cache,
+        compile=compiled,
+        resume=resume,
+        tensorboard=tensorboard,
         preset=preset,
         sets=sets,
         device=device,
         results=results_folder(results),
         force=force,
     )
-    click.echo(pretrain_and_show(method, choices, say=lambda text: click.echo(text, err=True)))
+    # Of several processes one speaks.
+    quiet = rank() > 0
+    text = pretrain_and_show(method, choices, say=lambda line: None if quiet else click.echo(line, err=True))
+    if not quiet:
+        click.echo(text)

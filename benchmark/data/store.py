@@ -154,6 +154,20 @@ class SignalStore:
                 np.divide(above, self._gain[row, picked, None], out=out[place])
         return out
 
+    def read_digital(self, rows: Any, leads: Any = LEADS, out: Any = None) -> Any:
+        chosen = self._rows(rows)
+        columns = [LEADS.index(lead) for lead in leads]
+        picked = _as_slice(columns)
+        if out is None:
+            out = np.empty((len(chosen), len(columns), self.samples), dtype=np.int16)
+        for place, row in enumerate(chosen.tolist()):
+            out[place] = self._samples(int(self._shard[row]))[self._row[row], picked]
+        return (
+            out,
+            np.ascontiguousarray(self._gain[chosen][:, columns]),
+            np.ascontiguousarray(self._baseline[chosen][:, columns]),
+        )
+
     def verify(self) -> None:
         """Read everything and compare it with the hashes made when the store was built.
 

@@ -5,37 +5,58 @@ A closed form is fitted in its stead; what comes out is kept in the same way.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from filelock import FileLock
 
-from ...adapters.base import Fittable, Generator, Pretrainable
+from ...adapters.base import Fittable, Generator, Pretrainable, Taught
 from ...adapters.checkpoints import save_weights
 from ...adapters.errors import MibenchError
 from ...adapters.options import did_you_mean, plain
 from .. import results
 from ..ecg import TRAIN_FOLDS
-from ..files import sha256_file, write_json, write_text
+from ..files import sha256_file, write_json
 from ..fitting import Fitting
 from ..provenance import now, provenance
 from ..samples import FOLDER as SAMPLES
 from ..samples import draw_epoch
-from ..training.loop import BEST, CHECKPOINT, Saving, Training, losses_as_csv
-from ..training.schedule import Settings
+from ..training.checkpoint import FOLDER as CHECKPOINTS
+from ..training.checkpoint import differences
+from ..training.engine import Engine
+from ..training.journal import FILE as LOSSES
+from ..training.loop import BEST, Saving, Training, Ways, resolved
+from ..training.schedule import Settings, determining, shared_out
+from ..training.stopping import StoppedError
+from ..training.watch import CURVE
 from ..weights import pretrained_folder
 from .request import Request
 
-__all__ = ["CHECKPOINT", "FINISHED", "LOSSES", "NAME", "SAMPLES", "WEIGHTS", "Saving", "Settings", "run"]
+__all__ = [
+    "BEST",
+    "CURVE",
+    "FINISHED",
+    "LOSSES",
+    "NAME",
+    "OBJECTIVE",
+    "SAMPLES",
+    "WEIGHTS",
+    "Saving",
+    "Settings",
+    "Ways",
+    "run",
+]
 
 NAME = "pretrain"
 WEIGHTS = "weights.safetensors"
+OBJECTIVE = "objective.safetensors"
+"""Student and teacher of a `Taught` objective, for what measures them against each other."""
 FINISHED = "finished.json"
-LOSSES = "losses.csv"
+UNFINISHED = "unfinished.json"
+"""What determines a training that is under way."""
 
 
 def run(
@@ -45,17 +66,24 @@ def run(
     init: Mapping[str, Path] | None = None,
     seed: int = 0,
     saving: Saving | None = None,
+    ways: Ways | None = None,
 ) -> Path:
     """Pre-train, or go on where a killed run stopped, or find it finished.
 
+    Under torchrun every process calls this with the same arguments; one of them writes.
+
     Args:
         init: published files for parts of the method, such as {"twelve_lead": Path("12_lead_ECGFounder.pth")}.
+        saving: when checkpoints are written.
+        ways: what changes the speed and not the numbers.
 
     Returns:
         The folder with the weights, the losses and `finished.json`.
 
     Raises:
-        MibenchError: the method cannot be pre-trained, there are too few records, or the loss is not finite.
+        MibenchError: the method cannot be pre-trained, there are too few records, the batch cannot be shared among the
+            processes, or the loss is not finite.
+        StoppedError: it was asked to end; a checkpoint was written.
     """
     method = request.adapter
     if not isinstance(method, (Pretrainable, Fittable)):
@@ -71,13 +99,13 @@ def run(
             raise MibenchError(f"{request.method} has no part `{part}`{did_you_mean(part, list(method.init_parts))}")
         if not file.is_file():
             raise MibenchError(f"--init {part}={file}: there is no such file")
-    settings = replace(settings, precision=_precision(settings.precision, request.batching.device))
-    work: Training | Fitting
+    settings = resolved(settings, request.batching.device)
+    engine = Engine(request.batching.device, settings.precision)
     if isinstance(method, Fittable):
-        work = Fitting(request, method, init, seed)
-        shown = work.settings
+        shown: dict[str, Any] = Fitting(request, method, init, seed).settings
     else:
-        shown = plain(settings)
+        by_batch = isinstance(method, Generator)
+        shown = plain(determining(settings, shared_out(settings, engine.world), by_batch=by_batch))
     determinants = {
         "protocol": {"name": NAME, "version": version, "settings": shown},
         "method": request.method_identity(),
@@ -89,47 +117,90 @@ def run(
     key = results.run_key(determinants)
     folder = pretrained_folder(request.method) / key
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        if (folder / FINISHED).is_file() and not request.force:
+    # One of several processes holds the lock for all of them, and says whether there is anything to do.
+    lock = FileLock(folder / ".lock") if engine.leads else nullcontext()
+    with lock:
+        if engine.agreed((folder / FINISHED).is_file() and not request.force):
             if not isinstance(method, Fittable):
                 request.say(f"pre-training {key[:8]} of {request.method} on {request.data.name} is done already")
             return folder
+        work: Training | Fitting
         if isinstance(method, Fittable):
-            request.say(f"fitting {request.method} to folds 1-8 of {request.data.name}")
-        if not isinstance(method, Fittable):
+            request.say(f"fitting {request.method} to {request.data.training_part} of {request.data.name}")
+            work = Fitting(request, method, init, seed)
+        else:
+            if engine.leads:
+                _hint(request, folder, determinants)
+                write_json(folder / UNFINISHED, determinants)
             after = draw_epoch if isinstance(method, Generator) else _nothing
-            work = Training(request, method, settings, init, seed, folder, saving or Saving(), after)
+            work = Training(
+                request, method, settings, init, seed, folder, saving or Saving(), after,
+                engine=engine, ways=ways, determinants=determinants,
+            )  # fmt: skip
         try:
             work.run()
-        except MibenchError as problem:
-            failed = _envelope(work, version, determinants, key)
-            results.write_failure(request.results, failed, str(problem))
+        except StoppedError:
             raise
-        _finish(work, folder, _envelope(work, version, determinants, key))
+        except MibenchError as problem:
+            if engine.leads:
+                failed = _envelope(work, version, determinants, key)
+                results.write_failure(request.results, failed, str(problem))
+            raise
+        if engine.leads:
+            _finish(work, folder, _envelope(work, version, determinants, key))
+        engine.wait()
     return folder
+
+
+def _hint(request: Request, folder: Path, determinants: Mapping[str, Any]) -> None:
+    """A training of the same method that stopped half way, and what is different about it: it may be what was meant."""
+    if any((folder / CHECKPOINTS).glob("*.pt")):
+        return
+    for file in sorted(folder.parent.glob(f"*/{UNFINISHED}")):
+        try:
+            theirs = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found = differences(theirs, determinants)
+        if file.parent != folder and found and any((file.parent / CHECKPOINTS).glob("*.pt")):
+            request.say(
+                f"note: another pre-training of {request.method} stopped half way ({file.parent}); there "
+                f"{'; '.join(found[:3])}{' and more' if len(found) > 3 else ''}. This one begins anew"
+            )
 
 
 def _finish(work: Training | Fitting, folder: Path, envelope: Mapping[str, Any]) -> None:
     """Write the weights, the losses, the record, and last the file that says all is there."""
     request = work.request
     weights = folder / WEIGHTS
-    state, epoch = work.chosen_state()
-    save_weights(weights, state, {"method": request.method, "key": envelope["key"]})
-    if work.losses:
-        write_text(folder / LOSSES, losses_as_csv(work.losses))
-    summary = {**(work.summary() if isinstance(work, Fitting) else _summary(work)), "chosen_epoch": epoch}
+    epoch = work.choose()
+    save_weights(weights, work.trained_state(), {"method": request.method, "key": envelope["key"]})
+    both = None
+    if isinstance(work, Training):
+        work.journal.write()
+        if isinstance(work.network, Taught):
+            both = folder / OBJECTIVE
+            save_weights(both, work.network.state_dict(), {"method": request.method, "key": envelope["key"]})
+    summary = {**work.summary(), "chosen_epoch": epoch}
     results.write(request.results, {**envelope, "pretraining": summary}, None)
+    data = request.data
     about = {
         "key": envelope["key"],
         "created": envelope["created"],
-        "data": {"name": request.data.name, "manifest": request.data.manifest, "folds": list(TRAIN_FOLDS)},
+        "data": {
+            "name": data.name, "manifest": data.manifest, "notice": data.notice, "release": data.release,
+            "folds": list(TRAIN_FOLDS),
+        },
         "settings": envelope["protocol"]["settings"],
         "options": plain(request.card.options),
         "init": envelope["determinants"]["init"],
         "sha256": sha256_file(weights),
-    }
+        "objective_sha256": None if both is None else sha256_file(both),
+    }  # fmt: skip
     write_json(folder / FINISHED, about)
-    for file in (CHECKPOINT, BEST):
+    if isinstance(work, Training):
+        work.checkpoints.clear()
+    for file in (BEST, UNFINISHED):
         (folder / file).unlink(missing_ok=True)
 
 
@@ -162,27 +233,3 @@ def _envelope(work: Training | Fitting, version: int, determinants: Mapping[str,
         "determinants": dict(determinants),
         "provenance": provenance(str(request.batching.device), work.seconds),
     }
-
-
-def _summary(training: Training) -> dict[str, Any]:
-    # Every step's loss is in the csv: a table reads all records, and a long training has 125,000 steps.
-    losses = np.array([entry["loss"] for entry in training.losses])
-    seconds = max(training.seconds, 1e-9)
-    return {
-        "steps": training.step,
-        "epochs": training.step // training.per_epoch,
-        "seconds": round(training.seconds, 2),
-        "records_per_second": round(training.step * training.settings.batch_size / seconds, 2),
-        "first_loss": training.losses[0]["loss"],
-        "last_loss": training.losses[-1]["loss"],
-        "criterion": getattr(training.network, "criterion", "loss"),
-        "validation_losses": training.validation_losses,
-        "epoch_losses": [float(value) for value in losses.reshape(-1, training.per_epoch).mean(axis=1)],
-        "losses_file": LOSSES,
-    }
-
-
-def _precision(chosen: str, device: torch.device) -> Any:
-    if chosen != "auto":
-        return chosen
-    return "16-mixed" if device.type == "cuda" else "32-true"

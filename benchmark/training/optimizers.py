@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ...adapters.base import Players
+from .engine import Engine
 from .schedule import Settings
 
 
@@ -41,27 +41,40 @@ class Optimizers:
         """Names of the losses that the objective must give."""
         return [f"{name}_loss" if name else "loss" for name in self._parameters]
 
-    def set_up(self, fabric: Fabric, objective: nn.Module) -> Any:
+    def set_up(self, engine: Engine, objective: nn.Module) -> Any:
         """The objective as the engine wraps it; the optimisers are wrapped with it."""
-        module, *wrapped = fabric.setup(objective, *self._optimizers.values())
+        module, *wrapped = engine.fabric.setup(objective, *self._optimizers.values())
         self._optimizers = dict(zip(self._optimizers, wrapped, strict=True))
         return module
 
-    def step(self, fabric: Fabric, module: Any, parts: Mapping[str, Tensor], rate: float) -> None:
-        """One step of everybody, at a learning rate."""
+    def zero(self) -> None:
+        """Forget the gradients of the step before."""
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, engine: Engine, module: Any, parts: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """Add the gradients of everybody's loss, times the share of this pass in the step."""
         names = list(self._optimizers)
         for name, loss in zip(names, self.losses, strict=True):
-            self._optimizers[name].zero_grad(set_to_none=True)
+            value = parts[loss] if share == 1.0 else parts[loss] * share
             if not name:
-                fabric.backward(parts[loss])
+                engine.fabric.backward(value)
                 continue
-            fabric.backward(parts[loss], inputs=self._parameters[name], retain_graph=name != names[-1])
-        scaler = getattr(fabric.strategy.precision, "scaler", None)
+            # Processes exchange gradients once all players have theirs: the wrapper would wait after the first.
+            with engine.without_sync(module):
+                engine.fabric.backward(value, inputs=self._parameters[name], retain_graph=name != names[-1])
+
+    def move(self, engine: Engine, module: Any, rate: float) -> None:
+        """One step of everybody, at a learning rate."""
+        if "" not in self._optimizers:
+            everybody = [value for values in self._parameters.values() for value in values]
+            engine.average([value.grad for value in everybody if value.grad is not None])
+        scaler = getattr(engine.fabric.strategy.precision, "scaler", None)
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
             if self._settings.clip:
-                fabric.clip_gradients(module, optimizer, max_norm=self._settings.clip, error_if_nonfinite=False)
+                engine.fabric.clip_gradients(module, optimizer, max_norm=self._settings.clip, error_if_nonfinite=False)
             if scaler is None:
                 optimizer.step()
             else:
@@ -70,6 +83,12 @@ class Optimizers:
                 scaler.step(getattr(optimizer, "optimizer", optimizer))
         if scaler is not None:
             scaler.update()
+
+    def step(self, engine: Engine, module: Any, parts: Mapping[str, Tensor], rate: float) -> None:
+        """One step of everybody from one pass."""
+        self.zero()
+        self.backward(engine, module, parts)
+        self.move(engine, module, rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of all, by player."""

@@ -1,16 +1,14 @@
-"""How a pre-training goes: its settings, its learning rate, and which records are in which step."""
+"""How a pre-training goes: its settings and its learning rate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from ..seeds import derive
+from ...adapters.base import Negatives
+from ...adapters.errors import MibenchError
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,16 @@ class Settings:
 
     Attributes:
         epochs: passes over the training folds.
-        batch_size: records per step.
+        batch_size: records per step, over all processes.
+        micro_batch: records per forward pass; None: all that a process has in a step. What a process has beyond it
+            comes in further passes before the step is taken.
+        negatives: of contrastive methods: "global", all records of a step, or "local", those of the same forward pass.
+        shuffle: "records" permutes all records in every epoch; "blocks" keeps neighbours near each other, for disks
+            that are slow at random places; "auto" takes blocks for twelve leads of more than 100,000 records.
+        block_records, pool_records: of "blocks": neighbours that are read together, and records that are shuffled
+            among each other.
+        targets: precision in which a teacher's words are kept: "auto" is float16 under mixed precision, which has
+            computed them so, and float32 otherwise.
         learning_rate: at its peak.
         rate_per_records: the batch size that `learning_rate` is meant for; the rate grows with the batch. None: any.
         schedule: after the warm-up, "cosine" down to `final_learning_rate`, "constant", or "exponential".
@@ -38,6 +45,12 @@ class Settings:
 
     epochs: int = 20
     batch_size: int = 128
+    micro_batch: int | None = None
+    negatives: Negatives = "global"
+    shuffle: Literal["auto", "records", "blocks"] = "auto"
+    block_records: int = 64
+    pool_records: int = 16_384
+    targets: Literal["auto", "float16", "float32"] = "auto"
     learning_rate: float = 1e-4
     rate_per_records: int | None = None
     schedule: Literal["cosine", "constant", "exponential"] = "cosine"
@@ -58,6 +71,15 @@ class Settings:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError("epochs must be at least 1 and batch_size at least 2")
+        if self.micro_batch is not None and (self.micro_batch < 2 or self.batch_size % self.micro_batch):
+            raise ValueError(
+                f"micro_batch must be at least 2 and divide batch_size ({self.batch_size}); got {self.micro_batch}"
+            )
+        if not 1 <= self.block_records <= self.pool_records:
+            raise ValueError(
+                f"block_records must be at least 1 and at most pool_records; got {self.block_records} and "
+                f"{self.pool_records}"
+            )
         if self.rate_per_records is not None and self.rate_per_records < 1:
             raise ValueError(f"rate_per_records must be at least 1 or null; got {self.rate_per_records}")
         if not 0 <= self.warmup_epochs < self.epochs:
@@ -112,16 +134,56 @@ def should_stop(settings: Settings, losses: Sequence[float]) -> bool:
     return (in_total if settings.patience_in_total else in_a_row) >= settings.patience
 
 
-def step_rows(rows: npt.NDArray[np.int64], settings: Settings, seed: int, step: int) -> npt.NDArray[np.int64]:
-    """The records of one step: a function of its number alone, so that a resumed run sees what it would have seen."""
-    per_epoch = steps_per_epoch(len(rows), settings)
-    epoch, within = divmod(step, per_epoch)
-    order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(rows))
-    # Sorted within the batch: the loss does not mind, and the disk is read in one direction.
-    return np.sort(rows[order[within * settings.batch_size : (within + 1) * settings.batch_size]])
+@dataclass(frozen=True)
+class Share:
+    """How the records of a step are shared out: `world` processes with `passes` forward passes of `size` records each.
+
+    Attributes:
+        world: number of processes.
+        passes: forward passes of each process before it takes the step.
+        size: records in each.
+    """
+
+    world: int
+    passes: int
+    size: int
+
+    @property
+    def parts(self) -> int:
+        """Forward passes of all processes."""
+        return self.world * self.passes
 
 
-def steps_per_epoch(records: int, settings: Settings) -> int:
-    """Number of optimiser steps in an epoch."""
-    full, rest = divmod(records, settings.batch_size)
-    return full if settings.drop_last or rest < 2 else full + 1
+def shared_out(settings: Settings, world: int) -> Share:
+    """How a batch is shared among processes.
+
+    Raises:
+        MibenchError: it cannot be shared equally.
+    """
+    batch, micro = settings.batch_size, settings.micro_batch
+    size = micro or batch // world
+    if size < 2 or batch % (size * world):
+        passes = f" in passes of {micro}" if micro else ""
+        fitting = world * (micro or 1)
+        near = max(fitting, round(batch / fitting) * fitting, 2 * world)
+        raise MibenchError(
+            f"a batch of {batch} records cannot be shared equally among {world} processes{passes}: give "
+            f"--batch-size {near}, or another number of processes"
+        )
+    share = Share(world, batch // (size * world), size)
+    if share.parts > 1 and not settings.drop_last:
+        raise MibenchError(
+            f"the last batch of an epoch may be short, and cannot then be shared among {share.parts} forward passes: "
+            f"leave it out with --set protocol.drop_last=true"
+        )
+    return share
+
+
+def determining(settings: Settings, share: Share, *, by_batch: bool) -> Settings:
+    """The settings as they stand in a key: how many processes there were does not matter where it changes nothing.
+
+    Args:
+        by_batch: the network itself looks at all records of a pass, as batch normalisation does.
+    """
+    together = share.size if settings.negatives == "local" or by_batch else settings.batch_size
+    return replace(settings, micro_batch=together, negatives="local" if together < settings.batch_size else "global")

@@ -14,12 +14,13 @@ from safetensors.torch import load_file
 
 from mibench.adapters.base import LEADS, Generator
 from mibench.adapters.errors import MibenchError
-from mibench.benchmark import results, training
+from mibench.benchmark import results
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
 from mibench.benchmark.synthesis import synthesize
+from mibench.benchmark.training import loop
 from support import assert_valid, request_of
 
 SETTINGS = pretrain.Settings(
@@ -61,7 +62,7 @@ def test_the_best_epoch_on_the_validation_fold_is_kept_and_each_is_drawn(few: Da
     pictures = sorted(file.name for file in (folder / pretrain.SAMPLES).iterdir())
     assert pictures == ["epoch-001.png", "epoch-002.png"]
     assert sum("demo data: not a result" in text for text in said) == 2
-    assert not (folder / training.BEST).exists()
+    assert not (folder / loop.BEST).exists()
 
     # What was kept is what was measured: the criterion again, by the way that a run takes.
     generator = request_of("mcma", few, tmp_path, preset="tiny", sets=SMALL).adapter
@@ -99,15 +100,15 @@ def test_a_game_of_several_players_resumes_bit_for_bit(
 
     (whole / pretrain.FINISHED).unlink()
     request = request_of(method, few, tmp_path / "b", preset="tiny", sets=NARROW)
-    usual = training.Training._train_step
+    usual = loop.Training._train_step
 
-    def dying(self: training.Training) -> None:
+    def dying(self: loop.Training) -> None:
         if self.step == 4:
             raise Killed
         usual(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_train_step", dying)
+        patch.setattr(loop.Training, "_train_step", dying)
         with pytest.raises(Killed):
             pretrain.run(request, settings, 1, saving=pretrain.Saving(steps=2))
     said: list[str] = []

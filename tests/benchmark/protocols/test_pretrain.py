@@ -26,7 +26,7 @@ from mibench.benchmark.embed import Batching
 from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
-from mibench.benchmark.training.schedule import step_rows
+from mibench.benchmark.training.sampler import Sampler
 from support import TINY, TINY_ARGUMENTS, assert_valid
 
 SETTINGS = pretrain.Settings(epochs=2, batch_size=16)
@@ -54,7 +54,8 @@ def test_it_learns_and_leaves_a_record(demo: Dataset, tmp_path: Path) -> None:
     assert record["pretraining"]["steps"] == len(losses)
     assert record["pretraining"]["epoch_losses"] == pytest.approx(np.reshape(losses, (4, 6)).mean(axis=1))
     assert record["data"]["notice"] == "demo data: not a result"
-    assert not (folder / pretrain.CHECKPOINT).exists()
+    assert not (folder / pretrain.CHECKPOINTS).exists()
+    assert not (folder / pretrain.BEST).exists()
 
 
 def test_defaults_are_the_papers_table_7() -> None:
@@ -164,7 +165,7 @@ def test_a_loss_that_is_no_number_names_its_records(demo: Dataset, tmp_path: Pat
     request = Request(DivergingMethod(), card, demo, tmp_path / "results", Batching(torch.device("cpu")))
     with pytest.raises(MibenchError, match="the loss is nan at step 2; the batch holds records") as caught:
         pretrain.run(request, SETTINGS, 1)
-    rows = step_rows(demo.rows(range(1, 9), labelled=False), SETTINGS, 0, 2)
+    rows = Sampler(demo.training_rows(), SETTINGS, 0).batch(2)
     assert all(record in str(caught.value) for record in demo.records[rows])
     (file,) = (tmp_path / "results").rglob("*.json")
     assert_valid(results.read(file))
@@ -203,7 +204,7 @@ def test_killed_and_started_again_it_ends_the_same_bit_for_bit(
     killed = {**os.environ, "MIBENCH_HOME": str(homes["killed"])}
     process = subprocess.Popen(pretrain_command(tmp_path / "r2"), env=killed, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(homes["killed"].rglob(pretrain.CHECKPOINT)) and time.monotonic() < deadline:
+    while not list(homes["killed"].rglob("step-*.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -226,6 +227,7 @@ def test_killed_and_started_again_it_ends_the_same_bit_for_bit(
 def test_a_damaged_checkpoint_says_what_to_remove(demo: Dataset, tmp_path: Path) -> None:
     folder = pretrain.run(request_for(demo, tmp_path), SETTINGS, 1)
     (folder / pretrain.FINISHED).unlink()
-    (folder / pretrain.CHECKPOINT).write_bytes(b"torn")
-    with pytest.raises(MibenchError, match="remove it to start this pre-training again"):
+    (folder / pretrain.CHECKPOINTS).mkdir()
+    (folder / pretrain.CHECKPOINTS / "step-000000003.pt").write_bytes(b"torn")
+    with pytest.raises(MibenchError, match="remove that folder to start this pre-training again"):
         pretrain.run(request_for(demo, tmp_path), SETTINGS, 1)

@@ -12,6 +12,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from mibench.adapters.base import Players
+from mibench.benchmark.training.engine import Engine
 from mibench.benchmark.training.optimizers import Optimizers
 from mibench.benchmark.training.schedule import Settings
 
@@ -45,18 +46,18 @@ def batches(count: int) -> list[dict[str, Tensor]]:
     return [{name: torch.randn(shape, generator=generator) for name, shape in shapes.items()} for _ in range(count)]
 
 
-def train(fabric: Fabric, settings: Settings = SETTINGS, steps: int = 4) -> Duel:
+def train(engine: Engine, settings: Settings = SETTINGS, steps: int = 4) -> Duel:
     duel = Duel()
     optimizers = Optimizers(duel, settings)
-    module = optimizers.set_up(fabric, duel)
+    module = optimizers.set_up(engine, duel)
     for batch in batches(steps):
-        optimizers.step(fabric, module, module(batch), 1e-2)
+        optimizers.step(engine, module, module(batch), 1e-2)
     return duel
 
 
 def test_all_gradients_are_taken_at_the_same_weights_and_reach_one_player_each() -> None:
     assert isinstance(Duel(), Players)
-    ours, naive = train(Fabric(accelerator="cpu", devices=1)), Duel()
+    ours, naive = train(Engine(torch.device("cpu"), "32-true")), Duel()
     players = {name: list(values) for name, values in naive.players().items()}
     adams = {name: torch.optim.Adam(values, lr=1e-2, betas=(0.5, 0.999)) for name, values in players.items()}
     for batch in batches(4):
@@ -82,29 +83,29 @@ def test_a_scaled_step_in_mixed_precision_is_the_plain_step() -> None:
     # In float32, so that only the scaling tells the two apart.
     precision.forward_context = lambda: torch.autocast("cpu", enabled=False)  # type: ignore[method-assign]
     precision.convert_input = lambda data: data  # type: ignore[method-assign]
-    scaled = train(Fabric(accelerator="cpu", devices=1, plugins=[precision]))
-    plain = train(Fabric(accelerator="cpu", devices=1))
+    scaled = train(_engine(precision))
+    plain = train(Engine(torch.device("cpu"), "32-true"))
     assert scaler.get_scale() == 8.0 * 2**4, "adjusted once in each step"
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(scaled.state_dict()[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_state_survives_and_other_players_are_refused() -> None:
-    fabric = Fabric(accelerator="cpu", devices=1)
+    engine = Engine(torch.device("cpu"), "32-true")
     duel = Duel()
     optimizers = Optimizers(duel, SETTINGS)
-    module = optimizers.set_up(fabric, duel)
+    module = optimizers.set_up(engine, duel)
     first, second = batches(2)
-    optimizers.step(fabric, module, module(first), 1e-2)
+    optimizers.step(engine, module, module(first), 1e-2)
     weights, state = copy.deepcopy(duel.state_dict()), copy.deepcopy(optimizers.state_dict())
-    optimizers.step(fabric, module, module(second), 1e-2)
+    optimizers.step(engine, module, module(second), 1e-2)
 
     again = Duel()
     again.load_state_dict(weights)
     resumed = Optimizers(again, SETTINGS)
-    module = resumed.set_up(fabric, again)
+    module = resumed.set_up(engine, again)
     resumed.load_state_dict(state)
-    resumed.step(fabric, module, module(second), 1e-2)
+    resumed.step(engine, module, module(second), 1e-2)
     for name, value in duel.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
     with pytest.raises(ValueError, match="of the players forger, not forger, judge"):
@@ -113,6 +114,13 @@ def test_state_survives_and_other_players_are_refused() -> None:
 
 def test_gradients_are_clipped_player_by_player() -> None:
     clipped = Settings(weight_decay=0.0, clip=1e-12, eps=1.0)
-    duel, before = train(Fabric(accelerator="cpu", devices=1), clipped, steps=1), Duel()
+    duel, before = train(Engine(torch.device("cpu"), "32-true"), clipped, steps=1), Duel()
     for name, value in before.state_dict().items():
         torch.testing.assert_close(duel.state_dict()[name], value, rtol=0, atol=1e-12)
+
+
+def _engine(precision: MixedPrecision) -> Engine:
+    """An engine whose gradients are scaled, which a CPU would not do by itself."""
+    engine = Engine(torch.device("cpu"), "32-true")
+    engine.fabric = Fabric(accelerator="cpu", devices=1, plugins=[precision])
+    return engine

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mibench.benchmark.training.schedule import Settings, learning_rate, should_stop, step_rows, steps_per_epoch
+from mibench.benchmark.training.sampler import Sampler, steps_per_epoch
+from mibench.benchmark.training.schedule import Settings, learning_rate, should_stop
 
 
 def test_the_rate_is_a_cosine_per_step() -> None:
@@ -74,13 +75,15 @@ def test_refuses_what_cannot_be(wrong: dict[str, Any], says: str) -> None:
 
 def test_each_epoch_sees_every_record_once_in_another_order() -> None:
     rows, settings = np.arange(100, 196), Settings(epochs=2, batch_size=16)
-    epochs = [np.concatenate([step_rows(rows, settings, 0, 6 * epoch + step) for step in range(6)]) for epoch in (0, 1)]
+    epochs = [
+        np.concatenate([Sampler(rows, settings, 0).batch(6 * epoch + step) for step in range(6)]) for epoch in (0, 1)
+    ]
     for seen in epochs:
         assert sorted(seen.tolist()) == rows.tolist()
     assert epochs[0].tolist() != epochs[1].tolist()
-    again = step_rows(rows, settings, 0, 7)
-    assert again.tolist() == step_rows(rows, settings, 0, 7).tolist()
-    assert again.tolist() != step_rows(rows, settings, 1, 7).tolist()
+    again = Sampler(rows, settings, 0).batch(7)
+    assert again.tolist() == Sampler(rows, settings, 0).batch(7).tolist()
+    assert again.tolist() != Sampler(rows, settings, 1).batch(7).tolist()
 
 
 @pytest.mark.parametrize(("records", "drop", "steps"), [(96, True, 6), (97, True, 6), (97, False, 6), (98, False, 7)])
