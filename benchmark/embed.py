@@ -16,7 +16,7 @@ from ..adapters.base import Encoder, Tokenizer
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .data.store import SignalStore
-from .files import atomic_path, safe_name, sha256_json
+from .files import safe_name, sha256_json, write_array
 from .home import home
 from .tokens import TokenStore, cached_tokens
 
@@ -200,5 +200,4 @@ def _read(path: Path, records: int) -> npt.NDArray[np.float32] | None:
 
 
 def _write(path: Path, array: npt.NDArray[np.float32]) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
+    write_array(path, array.shape, array.dtype, [array])

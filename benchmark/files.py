@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "atomic_path",
@@ -21,6 +21,7 @@ __all__ = [
     "safe_name",
     "sha256_file",
     "sha256_json",
+    "write_array",
     "write_arrays",
     "write_json",
     "write_text",
@@ -44,6 +45,20 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_array(path: Path, shape: tuple[int, ...], kind: DTypeLike, pieces: Iterable[NDArray[Any]]) -> None:
+    """Write one array to a `.npy`, atomically, piece by piece along its first axis: memory holds one piece.
+
+    Bytes are written plainly, not through a map: a disk that is full then raises OSError and says so.
+    """
+    import numpy as np
+
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece).data)
 
 
 def read_arrays(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]] | None:

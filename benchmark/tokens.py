@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..adapters.base import InputSpec, Tokenizing
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
 from .data.store import SignalStore
-from .files import atomic_path, read_arrays, sha256_json, write_arrays, write_json
+from .files import read_arrays, sha256_json, write_array, write_arrays, write_json
 from .home import home
 
 PART_RECORDS = 512
@@ -248,17 +248,12 @@ def _join(folder: Path, parts: Sequence[Path], records: int) -> None:
     for name in names:
         with np.load(parts[0], allow_pickle=False) as part:
             kind, tail = part[name].dtype, part[name].shape[1:]
-        with atomic_path(folder / f"{name}.npy") as temporary:
-            _fill(temporary, name, parts, (int(offsets[-1]), *tail), kind)
-    with atomic_path(folder / OFFSETS) as temporary, temporary.open("wb") as stream:
-        np.save(stream, offsets)
+        write_array(folder / f"{name}.npy", (int(offsets[-1]), *tail), kind, _pieces(name, parts))
+    write_array(folder / OFFSETS, offsets.shape, offsets.dtype, [offsets])
     write_json(folder / DESCRIPTION, {"records": records, "positions": positions, "names": names})
 
 
-def _fill(path: Path, name: str, parts: Sequence[Path], shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
-    with path.open("wb") as stream:
-        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        for file in parts:
-            with np.load(file, allow_pickle=False) as part:
-                stream.write(np.ascontiguousarray(part[name]).tobytes())
+def _pieces(name: str, parts: Sequence[Path]) -> Iterator[npt.NDArray[Any]]:
+    for file in parts:
+        with np.load(file, allow_pickle=False) as part:
+            yield part[name]

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from ...adapters.errors import MibenchError
 from ..files import atomic_path
 
+TRAINING, HELD_OUT = "#0072B2", "#D55E00"
+"""Blue and vermilion, which colour-blind readers tell apart."""
+
 POINTS = 4000
 """Steps that are drawn; of a longer training, means of neighbours."""
 
@@ -38,15 +41,17 @@ def draw_losses(file: Path, out: Path, *, per_epoch: int, title: str, footer: st
     axes = figure.add_subplot()
     x, y = _thinned(steps, losses)
     epochs = (x + 1) / per_epoch
-    axes.plot(epochs, y, color="0.75", linewidth=0.6, label="training, each step")
     window = max(1, len(y) // 50)
-    if window > 1:
+    if window == 1:
+        axes.plot(epochs, y, color=TRAINING, linewidth=1.2, label="training, each step")
+    else:
+        axes.plot(epochs, y, color="0.75", linewidth=0.6, label="training, each step")
         smooth = np.convolve(y, np.ones(window) / window, mode="valid")
-        axes.plot(epochs[window - 1 :], smooth, color="#0072B2", linewidth=1.6, label="training, running mean")
+        axes.plot(epochs[window - 1 :], smooth, color=TRAINING, linewidth=1.6, label="training, running mean")
     if held_out:
         at, values = zip(*held_out, strict=True)
         places = (np.array(at) + 1) / per_epoch
-        axes.plot(places, values, "o--", color="#D55E00", markersize=4, linewidth=1.0, label="held-out records")
+        axes.plot(places, values, "o--", color=HELD_OUT, markersize=4, linewidth=1.0, label="held-out records")
     finite = y[np.isfinite(y)]
     if len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min():
         axes.set_yscale("log")

@@ -5,6 +5,7 @@ Lightning Fabric moves, wraps and casts the network; nothing else of the benchma
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -45,6 +46,8 @@ class Engine:
                 f"{local_world()} processes were started here, and there are {torch.cuda.device_count()} GPUs: give "
                 f"torchrun --nproc-per-node {torch.cuda.device_count()}"
             )
+        # It announces every process and its backend, several lines each time.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         self.fabric = Fabric(**self._place(), precision=precision)  # type: ignore[arg-type]
         if self.world > 1:
             self.fabric.launch()

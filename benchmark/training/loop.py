@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -364,14 +364,21 @@ class Training:
         loss_sum, count = self.engine.total(total).tolist()
         return float(loss_sum / count)
 
-    def _loss_of(self, rows: Sequence[int] | Rows) -> float:
+    def _loss_of(self, rows: Rows) -> float:
         network = self.network
-        batch = self.batches.read(np.asarray(rows))
+        batch = self.batches.read(rows)
         if self._teaches_now and isinstance(network, Taught):
-            batch = {**batch, "targets": teach(network, batch[network.teacher_view], self.engine, self.kept)}
+            batch["targets"] = self._said_of(rows, network)
         # Not through the engine's wrapper, which would wait for other processes.
         with torch.no_grad(), self.fabric.autocast():
             return float(network(batch)["loss"])
+
+    def _said_of(self, rows: Rows, network: Taught) -> Tensor:
+        """What the teacher says, in batches as large as those of training: others are rounded otherwise."""
+        size = self.share.size
+        filled = np.resize(rows, -(-len(rows) // size) * size)
+        views = [self.batches.read(part)[network.teacher_view] for part in np.split(filled, len(filled) // size)]
+        return torch.cat([teach(network, view, self.engine, self.kept) for view in views])[: len(rows)]
 
     def _save(self) -> None:
         if self.engine.leads:

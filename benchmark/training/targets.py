@@ -22,7 +22,7 @@ from ...adapters.base import InputSpec, Taught
 from ...adapters.errors import MibenchError
 from ...adapters.signal import prepare
 from ..data.store import SignalStore
-from ..files import atomic_path, safe_name, sha256_json
+from ..files import safe_name, sha256_json, write_array
 from ..home import home
 from ..progress import Steps
 from .engine import Engine
@@ -147,8 +147,8 @@ def _ask(
                 prepared = prepare(millivolt, store.sampling_rate, view.leads, view)[:, 0]
                 found.append(teach(objective, prepared, engine, kept)[: len(chosen)].cpu())
                 bar(start + first + len(chosen))
-            with atomic_path(file) as temporary, temporary.open("wb") as stream:
-                np.save(stream, torch.cat(found).numpy())
+            part = torch.cat(found).numpy()
+            write_array(file, part.shape, part.dtype, [part])
         bar(start + len(rows))
     objective.train(training)
 
@@ -157,13 +157,7 @@ def _join(folder: Path, records: int, kind: np.dtype[Any]) -> None:
     """One file out of all parts, which then go; memory holds one part at a time."""
     parts = sorted(folder.glob("part-*.npy"))
     width = np.load(parts[0], mmap_mode="r").shape[1]
-    with atomic_path(folder / WHOLE) as temporary:
-        whole = np.lib.format.open_memmap(temporary, mode="w+", dtype=kind, shape=(records, width))
-        for number, part in enumerate(parts):
-            start = number * PART_RECORDS
-            whole[start : start + PART_RECORDS] = np.load(part)
-        whole.flush()
-        del whole
+    write_array(folder / WHOLE, (records, width), kind, (np.load(part) for part in parts))
     for part in parts:
         part.unlink()
 
