@@ -9,7 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from .augment import LEADS, mask_leads
-from .contrastive import LeadLoss, Positives, SegmentLoss, checked_positives, cosines, groups_of
+from .contrastive import (
+    LeadLoss,
+    Positives,
+    SegmentLoss,
+    checked_positives,
+    cosines,
+    groups_of,
+    shared_groups,
+    shared_pair,
+)
+from .gather import Negatives
 from .nets.wav2vec import Wav2VecConfig, Wav2VecEncoder
 
 Mode = Literal["cmsc", "cmlc", "cmsmlc"]
@@ -21,11 +31,16 @@ class CLOCS(nn.Module):
     "cmsc" contrasts the two halves of a twelve-lead record. "cmlc" and "cmsmlc" take every lead as a sequence of its
     own: the first contrasts leads over the whole record, the second a lead in one half with another in the other.
 
+    As published, the negatives of a process are its own records.
+
     Args:
         net: size of the encoder.
         mode: what is contrasted.
         rlm: silence each lead of each half with probability 1/2; for "cmsc" only.
         positives: "record", or "patient" where records of one patient are positives too.
+
+    Attributes:
+        negatives: "local", or "global" for those of all processes while training, as `Contrastive` objectives are told.
 
     Raises:
         ValueError: an unknown mode or kind of positives, or `rlm` where every lead is a sequence.
@@ -47,6 +62,7 @@ class CLOCS(nn.Module):
         self.mode: Mode = mode
         self.rlm = rlm
         self.positives = checked_positives(positives)
+        self.negatives: Negatives = "local"
         self.encoder = Wav2VecEncoder(LEADS if mode == "cmsc" else 1, net)
         self.loss = SegmentLoss() if mode == "cmsc" else LeadLoss()
 
@@ -65,7 +81,7 @@ class CLOCS(nn.Module):
         return first, second
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The loss, and the mean cosines of partners and of strangers.
+        """The loss, and the mean cosines of partners and of strangers in this process.
 
         Args:
             batch: "record" (batch, 12, samples), and "patient" (batch,) where positives are by patient.
@@ -73,7 +89,9 @@ class CLOCS(nn.Module):
         record = batch["record"]
         groups = groups_of(self.positives, len(record), batch.get("patient"), record.device)
         first, second = self.embed(record)
-        values: dict[str, Tensor] = {"loss": self.loss(first, second, groups)}
+        negatives = self.negatives if self.training else "local"
+        pair, shared = shared_pair(negatives, first, second), shared_groups(negatives, self.positives, groups)
+        values: dict[str, Tensor] = {"loss": self.loss(*pair, shared)}
         if self.mode != "cmsc":
             # For the log one pair of leads stands for all: I and II.
             first, second = first[:, 0], second[:, 1]

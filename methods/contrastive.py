@@ -12,6 +12,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from .gather import Negatives, gather_rows, gather_with_gradient
+
 Positives = Literal["record", "patient"]
 
 SMALLEST_NORM = 1e-8
@@ -178,6 +180,39 @@ def groups_of(positives: Positives, batch: int, patient: Tensor | None, device: 
     if patient is None or patient.shape != (batch,):
         raise ValueError("positives by patient need `patient` in the batch, one number for each record")
     return patient.to(device)
+
+
+def shared_pair(negatives: Negatives, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides of the contrast: as given under "local", and of all processes under "global", with gradient.
+
+    Args:
+        first, second: (batch, ...), partners in the same row; as many rows in every process.
+
+    Returns:
+        (batch of all, ...) each, in the order of the processes.
+    """
+    if negatives == "local":
+        return first, second
+    pair = gather_with_gradient(torch.stack([first, second], dim=1))
+    return pair[:, 0], pair[:, 1]
+
+
+def shared_groups(negatives: Negatives, positives: Positives, groups: Tensor) -> Tensor:
+    """The groups that belong to the rows of `shared_pair`.
+
+    Records of one patient stay positives wherever they are; where every record is its own group, those of other
+    processes get groups of their own.
+
+    Args:
+        groups: (batch,), as `groups_of` makes them.
+
+    Returns:
+        (batch,) under "local", (batch of all,) under "global".
+    """
+    if negatives == "local":
+        return groups
+    everyone = gather_rows(groups)
+    return everyone if positives == "patient" else torch.arange(len(everyone), device=groups.device)
 
 
 def _grouped(features: Tensor, groups: Tensor, temperature: float) -> Tensor:

@@ -8,17 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from .augment import LEADS, Augmentation, NoiseConfig, augment
-from .contrastive import NTXentLoss, cosines
+from .contrastive import NTXentLoss, cosines, shared_pair
+from .gather import Negatives
 from .nets.wav2vec import Wav2VecConfig, Wav2VecEncoder
 
 
 class SimCLR(nn.Module):
     """Two augmented views of a record attract each other, and repel those of all other records of the batch.
 
+    As published, the negatives of a process are its own records: the published program gathers none for SimCLR.
+
     Args:
         net: size of the encoder.
         augmentation: "rlm" silences leads at random, "noises" adds noise before that.
         noise: of "noises".
+
+    Attributes:
+        negatives: "local", or "global" for those of all processes while training, as `Contrastive` objectives are told.
 
     Raises:
         ValueError: an augmentation that leaves both views alike.
@@ -36,6 +42,7 @@ class SimCLR(nn.Module):
             raise ValueError(f"augmentation must be rlm or noises; got {augmentation!r}")
         self.augmentation: Augmentation = augmentation
         self.noise = noise or NoiseConfig()
+        self.negatives: Negatives = "local"
         self.encoder = Wav2VecEncoder(LEADS, net)
         self.loss = NTXentLoss()
 
@@ -47,5 +54,9 @@ class SimCLR(nn.Module):
         """
         record = batch["record"]
         views = [augment(record, self.augmentation, self.noise) for _ in range(2)]
-        first, second = self.encoder(torch.cat(views)).chunk(2)
-        return {"loss": self.loss(first, second), **cosines(first, second)}
+        return self.losses(*self.encoder(torch.cat(views)).chunk(2))
+
+    def losses(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        """The same of both views' features, (batch, width) each; the cosines are of this process alone."""
+        negatives = self.negatives if self.training else "local"
+        return {"loss": self.loss(*shared_pair(negatives, first, second)), **cosines(first, second)}

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from .augment import Augmentation, NoiseConfig, augment
 from .clocs import halves
-from .contrastive import Positives, SegmentLoss, checked_positives, groups_of
+from .contrastive import Positives, SegmentLoss, checked_positives, groups_of, shared_groups, shared_pair
+from .gather import Negatives
 from .nets.wav2vec import Wav2VecConfig, Wav2VecEncoder, pool_nonzero
 from .quantizer import GumbelQuantizer, Quantized, QuantizerConfig
 from .span_mask import SpanMaskConfig, span_positions
@@ -168,6 +169,9 @@ class Wav2Vec2(nn.Module):
 class W2VCMSC(Wav2Vec2):
     """Wav2Vec 2.0 on both halves of every record, and CMSC between the halves as the same masked pass pools them.
 
+    As published, the negatives of CMSC are the records of the same process. Those of a hidden token are always hidden
+    tokens of its own sequence, on whatever process it is.
+
     Args:
         net: size of the encoder.
         config: masking, codebook and weights.
@@ -175,6 +179,10 @@ class W2VCMSC(Wav2Vec2):
         rlm: silence each lead of each half with probability 1/2 first.
         positives: "record", or "patient" where records of one patient are positives too.
         cmsc_weight: of the CMSC loss, beside the loss per hidden token.
+
+    Attributes:
+        negatives: of CMSC: "local", or "global" for those of all processes while training, as `Contrastive` objectives
+            are told.
     """
 
     def __init__(
@@ -192,6 +200,7 @@ class W2VCMSC(Wav2Vec2):
             raise ValueError(f"cmsc_weight must not be negative; got {cmsc_weight}")
         self.positives = checked_positives(positives)
         self.cmsc_weight = cmsc_weight
+        self.negatives: Negatives = "local"
         self.cmsc = SegmentLoss()
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -205,8 +214,15 @@ class W2VCMSC(Wav2Vec2):
         segments = augment(torch.cat(halves(record)), self.augmentation, self.noise)
         made = self.predict(segments)
         values = self.losses(made)
-        cmsc = self.cmsc(*pool_nonzero(made.context).chunk(2), groups)
+        cmsc = self.contrast(*pool_nonzero(made.context).chunk(2), groups)
         return values | {"loss": values["loss"] + self.cmsc_weight * cmsc, "cmsc": cmsc.detach()}
+
+    def contrast(self, first: Tensor, second: Tensor, groups: Tensor) -> Tensor:
+        """CMSC between pooled halves, (batch, width) each, of records in the groups, (batch,)."""
+        negatives = self.negatives if self.training else "local"
+        pair = shared_pair(negatives, first, second)
+        loss: Tensor = self.cmsc(*pair, shared_groups(negatives, self.positives, groups))
+        return loss
 
 
 def candidate_logits(made: Prediction, negatives: int) -> Tensor:

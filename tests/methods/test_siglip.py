@@ -1,13 +1,9 @@
-"""The sigmoid loss against a hand-written one, against known values, and spread over processes."""
+"""The sigmoid loss against a hand-written one, against known values, and in parts of a batch."""
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +11,6 @@ import torch
 from torch import Tensor
 
 from mibench.methods.siglip import SigLIPConfig, SigLIPLoss, info_nce
-
-WORKER = Path(__file__).with_name("gather_worker.py")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +36,7 @@ def test_defaults_read_the_paper_as_its_authors_train() -> None:
     config = SigLIPConfig()
     assert config.scale == pytest.approx(14.2857, abs=1e-4)
     assert (config.similarity, config.bias, config.reduction) == ("cosine", 0.0, "sum_over_b")
-    assert (config.learn_scale, config.gather) == (False, False)
+    assert config.learn_scale is False
     assert list(SigLIPLoss().parameters()) == []
 
 
@@ -127,42 +121,40 @@ def test_info_nce_is_the_cross_entropy_of_each_row() -> None:
     assert info_nce(same, same).item() == pytest.approx(math.log(128), abs=1e-5)
 
 
-def test_two_processes_that_gather_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    batch = {
-        "inputs": torch.randn(6, 4, dtype=torch.float64),
-        "teacher": torch.randn(6, 5, dtype=torch.float64),
-        "weight": torch.randn(4, 5, dtype=torch.float64),
-    }
-    torch.save(batch, tmp_path / "batch.pt")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), "2", str(tmp_path)], stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-
-    ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
-    for name, config in _worker_settings().items():
-        weight = batch["weight"].clone().requires_grad_(True)
+@pytest.mark.parametrize(
+    ("similarity", "scale_mode", "reduction", "learned"),
+    list(itertools.product(["cosine", "dot"], ["divide", "multiply"], ["sum_over_b", "mean"], [False, True])),
+)
+def test_parts_one_after_another_against_the_targets_of_all_equal_the_whole(
+    similarity: Any, scale_mode: Any, reduction: Any, learned: bool
+) -> None:
+    """As gradients are accumulated; tests/methods/test_gather.py has the parts in processes of their own."""
+    bias: Any = "learn" if learned else -0.5
+    config = SigLIPConfig(similarity, scale_mode, t=0.3, learn_scale=learned, bias=bias, reduction=reduction)
+    inputs, targets = _embeddings(6, 5)
+    found = []
+    for parts in (1, 3):
+        weight = torch.eye(5, dtype=torch.float64).requires_grad_(True)
         loss = SigLIPLoss(config).double()
-        value = loss(batch["inputs"] @ weight, batch["teacher"])
-        value.backward()
-        expected = {"loss": value, "weight": weight.grad, **{key: p.grad for key, p in loss.named_parameters()}}
-        for rank in ranks:
-            assert rank[name].keys() == expected.keys()
-            for key, number in expected.items():
-                torch.testing.assert_close(rank[name][key], number.detach(), rtol=1e-12, atol=1e-12)
-    for rank in ranks:
-        assert ["must be frozen" in rank["errors"][0], "got [2, 3]" in rank["errors"][1]] == [True, True]
+        total = torch.zeros((), dtype=torch.float64)
+        for rows in torch.arange(6).chunk(parts):
+            value = loss(inputs[rows] @ weight, targets, rows) / parts
+            value.backward()
+            total += value.detach()
+        gradients = [parameter.grad for parameter in (weight, *loss.parameters())]
+        found.append([total, *gradients])
+    assert len(found[0]) == (4 if learned else 2)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-10, atol=1e-10)
 
 
-def test_gather_in_one_process_changes_nothing() -> None:
-    student, teacher = _embeddings(4, 3)
-    assert torch.equal(SigLIPLoss(SigLIPConfig(gather=True))(student, teacher), SigLIPLoss()(student, teacher))
+def test_places_say_where_the_partners_stand() -> None:
+    student, targets = _embeddings(5, 7)
+    places = torch.tensor([3, 0, 4, 1, 2])
+    moved = torch.empty_like(targets)
+    moved[places] = targets
+    torch.testing.assert_close(SigLIPLoss()(student, moved, places), SigLIPLoss()(student, targets))
+    torch.testing.assert_close(info_nce(student, moved, places), info_nce(student, targets))
+    assert not torch.isclose(SigLIPLoss()(student, moved), SigLIPLoss()(student, targets))
 
 
 @pytest.mark.parametrize(
@@ -182,9 +174,14 @@ def test_refuses_a_setting_that_cannot_be(wrong: dict[str, Any], told: str) -> N
         SigLIPConfig(**wrong)
 
 
-def test_refuses_rows_that_are_no_pairs() -> None:
-    with pytest.raises(ValueError, match=r"got \(3, 4\) and \(2, 4\)"):
-        SigLIPLoss()(torch.zeros(3, 4), torch.zeros(2, 4))
+def test_refuses_rows_that_do_not_belong_together() -> None:
+    loss = SigLIPLoss()
+    with pytest.raises(ValueError, match=r"got \(3, 4\) and \(3, 5\)"):
+        loss(torch.zeros(3, 4), torch.zeros(3, 5))
+    with pytest.raises(ValueError, match="each of 2 rows needs its place among 3 targets; got none"):
+        loss(torch.zeros(2, 4), torch.zeros(3, 4))
+    with pytest.raises(ValueError, match=r"each of 2 rows needs its place among 3 targets; got \(3,\)"):
+        loss(torch.zeros(2, 4), torch.zeros(3, 4), torch.arange(3))
 
 
 def _embeddings(batch: int, features: int) -> tuple[Tensor, Tensor]:
@@ -207,13 +204,3 @@ def _written_out(student: Tensor, teacher: Tensor, config: SigLIPConfig) -> floa
             logit = scaled + float(config.bias)
             total += math.log1p(math.exp(-logit if i == j else logit))
     return total / (batch if config.reduction == "sum_over_b" else batch**2)
-
-
-def _worker_settings() -> dict[str, SigLIPConfig]:
-    spec = importlib.util.spec_from_file_location("gather_worker", WORKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    settings: dict[str, SigLIPConfig] = module.SETTINGS
-    return settings
