@@ -278,7 +278,8 @@ class Contrastive(Protocol):
     Attributes:
         negatives: "local", the records that a process is given at once; "global", those of all processes, gathered
             with gradient, so that the mean of the processes' gradients is that of one process with the whole batch.
-            Set by whoever trains, before the first step.
+            Set by whoever trains, before the first step. In evaluation mode they are always local: processes are then
+            not in step.
     """
 
     negatives: Negatives

@@ -214,7 +214,8 @@ class W2VCMSC(Wav2Vec2):
         segments = augment(torch.cat(halves(record)), self.augmentation, self.noise)
         made = self.predict(segments)
         values = self.losses(made)
-        cmsc = self.contrast(*pool_nonzero(made.context).chunk(2), groups)
+        first, second = pool_nonzero(made.context).chunk(2)
+        cmsc = self.contrast(first, second, groups)
         return values | {"loss": values["loss"] + self.cmsc_weight * cmsc, "cmsc": cmsc.detach()}
 
     def contrast(self, first: Tensor, second: Tensor, groups: Tensor) -> Tensor:

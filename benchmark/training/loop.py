@@ -351,16 +351,10 @@ class Training:
         stop = len(self.validation) if singly else len(self.validation) - size + 1
         parts = [self.validation[start : start + size] for start in range(0, stop, size)]
         total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        local = isinstance(network, Contrastive)
-        if isinstance(network, Contrastive):
-            # Processes are not in step here: nobody may wait for the negatives of the others.
-            network.negatives = "local"
         for number, rows in enumerate(parts):
             if number % self.engine.world == self.engine.rank:
                 loss = self._loss_of(rows)
                 total += torch.tensor([loss * len(rows), len(rows)], dtype=torch.float64, device=self.device)
-        if local and isinstance(network, Contrastive):
-            network.negatives = self.settings.negatives
         loss_sum, count = self.engine.total(total).tolist()
         return float(loss_sum / count)
 

@@ -1,4 +1,4 @@
-"""One step of every objective whose records are each other's negatives, by several processes: `gather_worker.py FOLDER`.
+"""One step of every objective whose records are each other's negatives: `gather_worker.py FOLDER`.
 
 Four processes, then two of them, each with its share of the same batch, under DDP. Each process writes what it found to
 `WORLD-RANK.pt`: for every case the losses and the gradients, averaged over the processes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -112,12 +113,8 @@ def _clocs(negatives: Any, **switches: Any) -> Case:
 
 CASES: dict[str, Callable[[], Case]] = {
     **{
-        f"siglip {similarity} {scale_mode} {reduction} {'learned' if learned else 'fixed'}": lambda a=(similarity, scale_mode, reduction, learned): (
-            _aligned(*a)
-        )
-        for similarity, scale_mode, reduction, learned in product(
-            ("cosine", "dot"), ("divide", "multiply"), ("sum_over_b", "mean"), (False, True)
-        )
+        f"siglip {choice[0]} {choice[1]} {choice[2]} {'learned' if choice[3] else 'fixed'}": partial(_aligned, *choice)
+        for choice in product(("cosine", "dot"), ("divide", "multiply"), ("sum_over_b", "mean"), (False, True))
     },
     "selfmis": _selfmis,
     "simclr": lambda: _of_features(SimCLR(WAV2VEC)),
