@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow
 import pyarrow.parquet
@@ -23,7 +20,11 @@ from filelock import FileLock, Timeout
 
 from ...adapters.errors import MibenchError
 from ..ecg import LEADS
-from ..files import sha256_json, write_json, write_text
+from ..files import write_json, write_text
+from .bad import report as report_of
+from .bad import tolerated, too_many
+from .integrity import Sums
+from .processes import in_processes
 from .records import Shape
 from .shards import RecordSource, Shard, ShardJob, build_shard, finished_shard, shard_name, sidecar_name, unchanged
 from .store import INDEX, INDEX_SCHEMA, KIND, MANIFEST, SCHEMA, SignalStore, content_hash, read_manifest
@@ -31,6 +32,16 @@ from .store import INDEX, INDEX_SCHEMA, KIND, MANIFEST, SCHEMA, SignalStore, con
 __all__ = ["RecordSource", "build_store"]
 
 PLAN = "plan.json"
+
+_IDENTITY_BATCH = 1000
+_DIED = (
+    "a process that was reading records died, perhaps for want of memory: run the same command again, with fewer "
+    "workers; finished parts are kept"
+)
+
+T = TypeVar("T")
+Announce = Callable[[Sequence[RecordSource], int], None]
+"""Told, before anything is read, which records are to be read and by how many processes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -43,9 +54,10 @@ def build_store(
     samples: int,
     workers: int = 1,
     checksums: Mapping[Path, str] | None = None,
-    skip_bad: bool = False,
+    skip_bad: bool | float = False,
     shard_records: int = 512,
     progress: Callable[[int], None] | None = None,
+    announce: Announce = lambda _sources, _workers: None,
 ) -> SignalStore:
     """Read records into a new store, or open the one that a build of the same records already made.
 
@@ -58,9 +70,11 @@ def build_store(
         sampling_rate, samples: what every record must have, Hz and length.
         workers: processes that read; 1 reads in this one.
         checksums: sha256 by absolute path (see `read_sha256sums`) to compare the files with.
-        skip_bad: leave records that cannot be read out, and list them in the store, instead of failing.
+        skip_bad: leave records that cannot be read out, and list them in the store, instead of failing; a number is
+            the share of all records up to which that is fine.
         shard_records: records per file.
         progress: called with the number of records finished so far.
+        announce: called before reading, unless everything is there already.
 
     Raises:
         MibenchError: records that cannot be read (after all others were; listed in TARGET.bad-records.txt), no room,
@@ -69,13 +83,14 @@ def build_store(
     shape = Shape(float(sampling_rate), samples)
     report = progress or (lambda _: None)
     _check_sources(sources)
-    jobs = _plan(sources, _sibling(target, "building"), shape, checksums or {}, shard_records)
+    sums = Sums.of(checksums or {})
+    jobs = _plan(sources, _sibling(target, "building"), shape, sums, shard_records)
     with _alone(target):
-        store = _already_built(target, jobs[0].plan, skip_bad=skip_bad)
+        store = _already_built(target, jobs[0].plan, tolerated(float(skip_bad), len(sources)))
         if store is None:
             _prepare(target, jobs)
-            shards = _make(jobs, workers, report)
-            _judge(target, shards, len(sources), skip_bad=skip_bad)
+            shards = _make(jobs, sums, workers, report, announce)
+            _judge(target, shards, len(sources), float(skip_bad))
             _finish(jobs[0].folder, shape, shards)
             _publish(jobs[0].folder, target)
             store = SignalStore.open(target)
@@ -94,30 +109,50 @@ def _check_sources(sources: Sequence[RecordSource]) -> None:
 
 
 def _plan(
-    sources: Sequence[RecordSource], folder: Path, shape: Shape, checksums: Mapping[Path, str], shard_records: int
+    sources: Sequence[RecordSource], folder: Path, shape: Shape, sums: Sums, shard_records: int
 ) -> list[ShardJob]:
+    """The shards to be made; the checksums join a job when it is its turn."""
     absolute = [
-        source if source.path.is_absolute() else replace(source, path=source.path.absolute()) for source in sources
+        source
+        if os.path.isabs(source.path)  # noqa: PTH117 (for each of a million files, where a Path each is slow)
+        else replace(source, path=Path(source.path).absolute())
+        for source in sources
     ]
-    by_folder: dict[str, dict[str, str]] = defaultdict(dict)
-    for file, digest in checksums.items():
-        by_folder[str(file.parent)][str(file)] = digest
-    identity = {
-        "schema": SCHEMA,
-        "shape": [shape.sampling_rate, shape.samples],
-        "shard_records": shard_records,
-        "sources": [[source.record, source.patient, str(source.path)] for source in absolute],
-        "checksums": by_folder,
-    }
-    plan = sha256_json(identity)
-    jobs = []
-    for start in range(0, len(sources), shard_records):
-        part = tuple(absolute[start : start + shard_records])
-        relevant: dict[str, str] = {}
-        for parent in {str(source.path.parent) for source in part}:
-            relevant |= by_folder.get(parent, {})
-        jobs.append(ShardJob(start // shard_records, folder, plan, part, shape, relevant))
-    return jobs
+    plan = hashlib.sha256()
+    for part in _identity(absolute, shape, sums, shard_records):
+        plan.update(part.encode())
+    return [
+        ShardJob(
+            start // shard_records, folder, plan.hexdigest(), tuple(absolute[start : start + shard_records]), shape, {}
+        )
+        for start in range(0, len(absolute), shard_records)
+    ]
+
+
+def _identity(sources: Sequence[RecordSource], shape: Shape, sums: Sums, shard_records: int) -> Iterator[str]:
+    """What a build is told by, as `sha256_json` would spell it, in pieces: whole it can be half a gigabyte."""
+
+    def spelt(value: Mapping[str, object] | Sequence[object]) -> str:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))[1:-1]
+
+    yield '{"checksums":{'
+    yield from _joined(spelt(dict(part)) for part in _batches(sums.folders(), _IDENTITY_BATCH))
+    shape_text = json.dumps([shape.sampling_rate, shape.samples], separators=(",", ":"))
+    yield f'}},"schema":{SCHEMA},"shape":{shape_text},"shard_records":{shard_records},"sources":['
+    rows = ([source.record, source.patient, os.fspath(source.path)] for source in sources)
+    yield from _joined(spelt(part) for part in _batches(rows, _IDENTITY_BATCH))
+    yield "]}"
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    waiting = iter(items)
+    while part := list(islice(waiting, size)):
+        yield part
+
+
+def _joined(texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        yield f",{text}" if number else text
 
 
 @contextmanager
@@ -141,16 +176,16 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _already_built(target: Path, plan: str, *, skip_bad: bool) -> SignalStore | None:
+def _already_built(target: Path, plan: str, may_lack: int) -> SignalStore | None:
     """The finished store, if it was made from these very files."""
     try:
         store = SignalStore.open(target)
-        if store.details.get("plan") != plan or (store.skipped and not skip_bad):
+        if store.details.get("plan") != plan or len(store.skipped) > may_lack:
             return None
-        parts = [Shard.load(target / name) for name in store.details["parts"]]
+        same = all(unchanged(Shard.load(target / name).stamps) for name in store.details["parts"])
     except (MibenchError, OSError, ValueError, TypeError, KeyError):
         return None
-    return store if all(unchanged(part.stamps) for part in parts) else None
+    return store if same else None
 
 
 def _prepare(target: Path, jobs: Sequence[ShardJob]) -> None:
@@ -176,10 +211,18 @@ def _prepare(target: Path, jobs: Sequence[ShardJob]) -> None:
         )
 
 
-def _make(jobs: Sequence[ShardJob], workers: int, report: Callable[[int], None]) -> list[Shard]:
+def _make(
+    jobs: Sequence[ShardJob], sums: Sums, workers: int, report: Callable[[int], None], announce: Announce
+) -> list[Shard]:
     """All shards in order: those of an earlier try where they still hold, the rest anew."""
-    shards = {job.number: shard for job in jobs if (shard := finished_shard(job)) is not None}
+    shards = {}
+    for job in jobs:
+        if (shard := finished_shard(job)) is not None:
+            shard.stamps.clear()
+            shards[job.number] = shard
     todo = [job for job in jobs if job.number not in shards]
+    if todo:
+        announce([source for job in todo for source in job.sources], min(workers, len(todo)))
     done = sum(len(job.sources) for job in jobs if job.number in shards)
     report(done)
 
@@ -188,65 +231,43 @@ def _make(jobs: Sequence[ShardJob], workers: int, report: Callable[[int], None])
         done += records
         report(done)
 
+    ready = (replace(job, checksums=sums.in_folders(_folders(job.sources))) for job in todo)
     if min(workers, len(todo)) <= 1:
-        for job in todo:
-            shards[job.number] = build_shard(job, tick)
+        for job in ready:
+            shards[job.number] = _built(job, tick)
     else:
-        for job, shard in _in_processes(todo, min(workers, len(todo))):
+        for job, shard in in_processes(_built, ready, min(workers, len(todo)), died=_DIED):
             shards[job.number] = shard
             tick(len(job.sources))
     return [shards[job.number] for job in jobs]
 
 
-def _in_processes(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJob, Shard]]:
-    # Fresh processes: forked ones would hold the lock of a build that was killed, and torch's threads do not survive.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
-    try:
-        futures = {pool.submit(build_shard, job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as problem:
-        raise MibenchError(
-            "a process that was reading records died, perhaps for want of memory: run the same command again, with "
-            "fewer workers; finished parts are kept"
-        ) from problem
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _folders(sources: Sequence[RecordSource]) -> list[str]:
+    return list({os.path.dirname(source.path) for source in sources})  # noqa: PTH120
 
 
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+def _built(job: ShardJob, tick: Callable[[int], None] | None = None) -> Shard:
+    """The shard of a job, without the stamps: they are in its file, and those of a million records fill the memory."""
+    shard = build_shard(job, tick)
+    shard.stamps.clear()
+    return shard
 
 
-def _judge(target: Path, shards: Sequence[Shard], total: int, *, skip_bad: bool) -> None:
-    """Stop when records are bad, unless they are to be skipped; either way list them in a file."""
+def _judge(target: Path, shards: Sequence[Shard], total: int, share: float) -> None:
+    """Stop when too many records are bad; either way list them in a file."""
     bad = [problem for shard in shards for _, problem in shard.bad]
     listing = target.with_name(f"{target.name}.bad-records.txt")
     try:
         if bad:
-            write_text(listing, "".join(f"{problem}\n" for problem in bad))
+            write_text(listing, report_of(bad, total))
         else:
             listing.unlink(missing_ok=True)
     except OSError as problem:
         raise _cannot_write(listing, problem) from problem
     if len(bad) == total:
         raise MibenchError(f"none of the {total} records can be read (all listed in {listing}), the first: {bad[0]}")
-    if bad and not skip_bad:
-        raise MibenchError(
-            f"{len(bad)} of {total} records cannot be read (all listed in {listing}), the first: "
-            f"{' | '.join(bad[:3])}. Put them right and run the same command again (the rest is kept), or leave them "
-            "out with --skip-bad"
-        )
+    if len(bad) > tolerated(share, total):
+        raise too_many(bad, total, share, listing)
 
 
 def _finish(folder: Path, shape: Shape, shards: Sequence[Shard]) -> None:

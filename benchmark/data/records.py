@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ from .header import COPY_AGAIN, Header, Layout, bad_record, parse_header
 
 INVALID = -32768
 """The sample of format 16 that means "no value"."""
+
+
+class UnreadableFileError(MibenchError):
+    """A file that is there and that the system does not give: its permissions, or a disk that fails."""
 
 
 class Stamp(NamedTuple):
@@ -119,6 +124,8 @@ def write_recording(
     *,
     gain: float = 1000.0,
     leads: Sequence[str] = LEADS,
+    capitals: bool = True,
+    started: datetime | None = None,
 ) -> None:
     """Write a record as PTB-XL does: format 16, one signal file, initial values and checksums in the header.
 
@@ -127,7 +134,9 @@ def write_recording(
         millivolt: (leads, samples); NaN becomes a sample without a value.
         sampling_rate: Hz.
         gain: digital units per mV.
-        leads: names for the header, written in capitals as PTB-XL does; one per row of `millivolt`.
+        leads: names for the header, one per row of `millivolt`.
+        capitals: write the names in capitals, as PTB-XL does.
+        started: when it was recorded, where the header is to tell.
 
     Raises:
         ValueError: a shape that does not fit `leads`, or a voltage beyond 16 bits at this gain.
@@ -141,9 +150,10 @@ def write_recording(
     digital = np.where(missing, INVALID, scaled).astype("<i2")
     sums = digital.sum(axis=1, dtype=np.int64) & 0xFFFF
     first = digital[:, 0] if digital.shape[1] else np.zeros(len(leads), dtype=np.int16)
-    lines = [f"{path.name} {len(leads)} {sampling_rate:.12g} {digital.shape[1]}"]
+    when = f" {started:%H:%M:%S %d/%m/%Y}" if started else ""
+    lines = [f"{path.name} {len(leads)} {sampling_rate:.12g} {digital.shape[1]}{when}"]
     lines += [
-        f"{path.name}.dat 16 {float(gain)}(0)/mV 16 0 {start} {total} 0 {lead.upper()}"
+        f"{path.name}.dat 16 {float(gain)}(0)/mV 16 0 {start} {total} 0 {lead.upper() if capitals else lead}"
         for lead, start, total in zip(leads, first, sums, strict=True)
     ]
     path.with_name(path.name + ".dat").write_bytes(np.ascontiguousarray(digital.T).tobytes())
@@ -281,6 +291,5 @@ def read_bytes(file: str, checksums: Mapping[str, str] | None = None) -> tuple[b
 def _unreadable(file: str, problem: OSError) -> MibenchError:
     if problem.errno in {errno.ENOENT, errno.ENOTDIR}:
         return bad_record(file, "the file is missing")
-    return bad_record(
-        file, f"cannot be read ({problem.strerror})", f"check the file and its permissions, or {COPY_AGAIN}"
-    )
+    reason = f"cannot be read ({problem.strerror})"
+    return UnreadableFileError(str(bad_record(file, reason, f"check the file and its permissions, or {COPY_AGAIN}")))

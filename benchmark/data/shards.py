@@ -18,29 +18,32 @@ import numpy.typing as npt
 from ...adapters.errors import MibenchError
 from ..ecg import LEADS
 from ..files import sha256_file
-from .records import Recording, Shape, Stamp, load_recording
+from .records import Recording, Shape, Stamp, UnreadableFileError, load_recording
 
 HEADER_BYTES = 128
 """Length of the npy header of a shard, whatever its number of records."""
+
+NEVER_AGAIN = Stamp("", -2, 0, 0, False)
+"""Of no file: a shard with this stamp counts as changed."""
 
 _CHUNK_BYTES = 1 << 20
 _CHUNKS_IN_FLIGHT = 4
 _CHUNKS_PER_SYNC = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecordSource:
     """Where one record comes from.
 
     Attributes:
         record: its name in the store.
         patient: whose it is.
-        path: WFDB record, without suffix.
+        path: WFDB record, without suffix; as text where there are so many that a Path each would be felt.
     """
 
     record: str
     patient: str
-    path: Path
+    path: Path | str
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def finished_shard(job: ShardJob) -> Shard | None:
     except (OSError, ValueError, TypeError):
         return None
     whole = HEADER_BYTES + len(shard.records) * len(LEADS) * job.shape.samples * 2 if shard.records else 0
-    if shard.plan != job.plan or shard.bad or size != whole or not unchanged(shard.stamps):
+    if shard.plan != job.plan or size != whole or not unchanged(shard.stamps):
         return None
     return shard
 
@@ -264,7 +267,9 @@ def _read_batch(job: ShardJob, sources: Sequence[RecordSource], shard: Shard, ch
             )
         except MibenchError as problem:
             shard.bad.append((source.record, str(problem)))
-            shard.stamps += _around(source.path)
+            shard.stamps += _around(Path(source.path))
+            if isinstance(problem, UnreadableFileError):  # a disk that failed once may answer the next time
+                shard.stamps.append(NEVER_AGAIN)
             continue
         _note(shard, source, recording)
         shard.stamps += stamps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -334,7 +335,7 @@ def test_a_bad_record_is_named_and_the_rest_is_kept(
 
     seen: list[int] = []
     left_out = build(root, target, skip_bad=True, progress=seen.append)
-    assert seen[0] == RECORDS - SHARD
+    assert seen[0] == RECORDS, "nothing changed, so nothing is read again to leave it out"
     assert left_out.records.tolist() == [f"r{number:02d}" for number in range(RECORDS) if number != 4]
     assert list(left_out.skipped) == ["r04"]
     assert words in left_out.skipped["r04"]
@@ -356,13 +357,56 @@ def test_all_bad_records_are_listed(root: Path, tmp_path: Path) -> None:
         (root / f"r{number:02d}.dat").write_bytes(b"")
     with pytest.raises(MibenchError, match="5 of 12 records") as caught:
         build(root, tmp_path / "store", workers=2)
-    assert str(caught.value).count("truncated") == 3
-    assert len((tmp_path / "store.bad-records.txt").read_text().splitlines()) == 5
+    assert "truncated (5)" in str(caught.value)
+    assert str(caught.value).count("truncated:") == 3
+    listing = (tmp_path / "store.bad-records.txt").read_text()
+    assert listing.startswith("5 of 12 records cannot be read\n\n        5  truncated\n")
+    assert listing.count(".dat: truncated:") == 5
     store = build(root, tmp_path / "store", skip_bad=True)
     assert sorted(store.skipped) == ["r00", "r01", "r02", "r07", "r09"]
     assert store.index["shard"].tolist() == [1, 1, 1, 2, 2, 3, 3]
     assert store.read(range(7)).shape == (7, 12, SAMPLES)
     store.verify()
+
+
+def test_a_share_of_bad_records_may_be_left_out_and_more_stop(root: Path, tmp_path: Path) -> None:
+    (root / "r04.dat").unlink()
+    write_recording(root / "r05", np.zeros((12, SAMPLES)), 250)
+    with pytest.raises(MibenchError, match=r"more than the 10% that may be left out: sampled at 250 Hz.*the file is"):
+        build(root, tmp_path / "store", skip_bad=0.1)
+    store = build(root, tmp_path / "store", skip_bad=0.2)
+    assert sorted(store.skipped) == ["r04", "r05"]
+    assert build(root, tmp_path / "store", skip_bad=0.2).manifest == store.manifest
+    with pytest.raises(MibenchError, match="2 of 12 records"):
+        build(root, tmp_path / "store", skip_bad=0.1)
+
+
+def test_a_file_that_the_disk_would_not_give_is_tried_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def failing(file: str, *options: int) -> int:
+        if str(file).endswith("r04.dat"):
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(file, *options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing)
+        with pytest.raises(MibenchError, match="cannot be read \\(Input/output error\\)"):
+            build(root, tmp_path / "store")
+    assert len(build(root, tmp_path / "store")) == RECORDS
+
+
+def test_what_is_to_be_read_is_announced_once_and_not_when_all_is_there(root: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def announce(sources: object, workers: int) -> None:
+        told.append((len(sources), workers))  # type: ignore[arg-type]
+
+    build(root, tmp_path / "store", announce=announce)
+    build(root, tmp_path / "store", announce=announce)
+    assert told == [(RECORDS, 1)]
 
 
 def test_a_store_of_nothing_is_refused(root: Path, tmp_path: Path) -> None:
