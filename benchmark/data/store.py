@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 
 from ...adapters.errors import MibenchError
 from ..ecg import LEADS
 from ..files import sha256_file, sha256_json
+from .maps import Mapped, Maps
 from .records import Shape
 from .shards import HEADER_BYTES, shard_name
 
@@ -71,14 +74,29 @@ class SignalStore:
         self.skipped: dict[str, str] = dict(details["skipped"])
         self.checked = int(details["checked"])
         self._table = table
-        self.records: npt.NDArray[np.str_] = np.array(table["record"].to_pylist(), dtype=np.str_)
+        self.records = _text(table["record"])
         self._shard = table["shard"].to_numpy()
         self._row = table["row"].to_numpy()
         self._gain = _twelve(table, "gain").astype(np.float32)
         self._baseline = _twelve(table, "baseline").astype(np.float32)
         self._offset = bool(self._baseline.any())
         self._sizes = {int(shard["number"]): int(shard["records"]) for shard in details["shards"]}
-        self._open_shards: dict[int, npt.NDArray[np.int16]] = {}
+        self._maps = Maps()
+
+    @property
+    def patients(self) -> npt.NDArray[np.str_]:
+        """(N,) whose each record is."""
+        return _text(self._table["patient"])
+
+    @property
+    def invalid(self) -> int:
+        """Number of samples without a value, over all records."""
+        return int(pyarrow.compute.sum(self._table["invalid"]).as_py() or 0)
+
+    @property
+    def flat(self) -> int:
+        """Number of records with a lead without variation."""
+        return int(np.count_nonzero(pyarrow.compute.list_value_length(self._table["flat"]).to_numpy()))
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -135,45 +153,70 @@ class SignalStore:
             IndexError: a row that the store does not have.
             MibenchError: a lead that is not one of the twelve; a shard that was damaged.
         """
-        chosen = self._rows(rows)
-        unknown = [lead for lead in leads if lead not in LEADS]
-        if unknown:
-            raise MibenchError(f"unknown lead {', '.join(unknown)}: choose out of {', '.join(LEADS)}")
-        columns = [LEADS.index(lead) for lead in leads]
+        chosen, columns = self._rows(rows), _columns(leads)
         picked = _as_slice(columns)
         out = np.empty((len(chosen), len(columns), self.samples), dtype=np.float32)
+        for place, row, digital in self._each(chosen, columns, picked):
+            above = digital - self._baseline[row, picked, None] if self._offset else digital
+            np.divide(above, self._gain[row, picked, None], out=out[place])
+        return out
+
+    def read_digital(
+        self, rows: npt.ArrayLike, leads: Sequence[str] = LEADS, out: npt.NDArray[np.int16] | None = None
+    ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Signals as they were stored, for whoever divides elsewhere: `(digital - baseline) / gain` is in millivolts.
+
+        Args:
+            rows, leads: as in `read`.
+            out: (rows, leads, samples) int16 to read into, such as pinned memory.
+
+        Returns:
+            The samples (rows, leads, samples) int16, gain and baseline (rows, leads) float32.
+
+        Raises:
+            IndexError, MibenchError: as `read`.
+            ValueError: an `out` of another shape or type.
+        """
+        chosen, columns = self._rows(rows), _columns(leads)
+        shape = (len(chosen), len(columns), self.samples)
+        if out is None:
+            out = np.empty(shape, dtype=np.int16)
+        if out.shape != shape or out.dtype != np.int16:
+            raise ValueError(f"`out` must be int16 of shape {shape}, not {out.dtype} of shape {out.shape}")
+        for place, _, digital in self._each(chosen, columns, _as_slice(columns)):
+            out[place] = digital
+        return out, self._gain[chosen[:, None], columns], self._baseline[chosen[:, None], columns]
+
+    def _each(
+        self, chosen: npt.NDArray[np.int64], columns: list[int], picked: slice | list[int]
+    ) -> Iterator[tuple[int, int, npt.NDArray[np.int16]]]:
+        """Position in `chosen`, row of the store, and its samples (leads, samples): shard by shard."""
+        scattered = len(set(columns)) < len(LEADS)
         shards = self._shard[chosen]
         for number in np.unique(shards).tolist():
             places = np.flatnonzero(shards == number)
             # In the order of the file, which is kinder to a store that is not in memory.
             places = places[np.argsort(self._row[chosen[places]], kind="stable")]
-            samples = self._samples(number)
-            for place, row in zip(places.tolist(), chosen[places].tolist(), strict=True):
-                digital = samples[self._row[row], picked]
-                above = digital - self._baseline[row, picked, None] if self._offset else digital
-                np.divide(above, self._gain[row, picked, None], out=out[place])
-        return out
+            mapped = self._mapped(number, scattered=scattered)
+            rows = self._row[chosen[places]].tolist()
+            if scattered and columns:
+                for first, last in _runs(columns):
+                    for row in rows:
+                        mapped.will_need(row, first, last)
+            samples = mapped.samples
+            for place, row, inside in zip(places.tolist(), chosen[places].tolist(), rows, strict=True):
+                yield place, row, samples[inside, picked]
 
-    def read_digital(self, rows: Any, leads: Any = LEADS, out: Any = None) -> Any:
-        chosen = self._rows(rows)
-        columns = [LEADS.index(lead) for lead in leads]
-        picked = _as_slice(columns)
-        if out is None:
-            out = np.empty((len(chosen), len(columns), self.samples), dtype=np.int16)
-        for place, row in enumerate(chosen.tolist()):
-            out[place] = self._samples(int(self._shard[row]))[self._row[row], picked]
-        return (
-            out,
-            np.ascontiguousarray(self._gain[chosen][:, columns]),
-            np.ascontiguousarray(self._baseline[chosen][:, columns]),
-        )
-
-    def verify(self) -> None:
+    def verify(self, progress: Callable[[int], None] = lambda _done: None) -> None:
         """Read everything and compare it with the hashes made when the store was built.
+
+        Args:
+            progress: called with the number of records compared so far.
 
         Raises:
             MibenchError: a shard, the index or the manifest was damaged since.
         """
+        done = 0
         for shard in self.details["shards"]:
             file = self.path / shard["file"]
             try:
@@ -182,6 +225,8 @@ class SignalStore:
                 raise MibenchError(f"{file} cannot be read ({problem}): {REBUILD}") from problem
             if not intact:
                 raise MibenchError(f"{file} was damaged since the store was built: {REBUILD}")
+            done += int(shard["records"])
+            progress(done)
         shape = Shape(self.sampling_rate, self.samples)
         if content_hash(self._table, self.details["shards"], shape) != self.manifest:
             raise MibenchError(f"{self.path / INDEX} was damaged since the store was built: {REBUILD}")
@@ -197,20 +242,15 @@ class SignalStore:
             raise IndexError(f"rows of this store are 0 to {len(self) - 1}")
         return chosen
 
-    def _samples(self, number: int) -> npt.NDArray[np.int16]:
-        """(records, 12, samples) of one shard, mapped on first use."""
-        samples = self._open_shards.get(number)
-        if samples is None:
-            file = self.path / shard_name(number)
-            try:
-                # A plain array: slicing a memmap object costs more than reading a lead.
-                samples = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-            except (OSError, ValueError) as problem:
-                raise MibenchError(f"{file} cannot be read ({problem}): {REBUILD}") from problem
-            if samples.dtype != np.int16 or samples.shape != (self._sizes[number], len(LEADS), self.samples):
-                raise MibenchError(f"{file} is damaged: {REBUILD}")
-            self._open_shards[number] = samples
-        return samples
+    def _mapped(self, number: int, *, scattered: bool) -> Mapped:
+        """One shard, mapped on first use."""
+        file = self.path / shard_name(number)
+        try:
+            return self._maps.get(file, (self._sizes[number], len(LEADS), self.samples), scattered=scattered)
+        except (OSError, ValueError) as problem:
+            raise MibenchError(f"{file} cannot be read ({problem}): {REBUILD}") from problem
+        except MibenchError as problem:
+            raise MibenchError(f"{problem}: {REBUILD}") from None
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -254,6 +294,25 @@ def _digest(index: pyarrow.Table, column: str, dtype: str) -> str:
 def _twelve(table: pyarrow.Table, column: str) -> npt.NDArray[Any]:
     values: npt.NDArray[Any] = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(table), len(LEADS))
+
+
+def _text(column: pyarrow.ChunkedArray) -> npt.NDArray[np.str_]:
+    return np.array(column.to_pylist(), dtype=np.str_)
+
+
+def _columns(leads: Sequence[str]) -> list[int]:
+    unknown = [lead for lead in leads if lead not in LEADS]
+    if unknown:
+        raise MibenchError(f"unknown lead {', '.join(unknown)}: choose out of {', '.join(LEADS)}")
+    return [LEADS.index(lead) for lead in leads]
+
+
+def _runs(columns: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of neighbouring leads."""
+    ordered = sorted(set(columns))
+    ends = [a for a, b in pairwise(ordered) if b != a + 1] + ordered[-1:]
+    starts = ordered[:1] + [b for a, b in pairwise(ordered) if b != a + 1]
+    yield from zip(starts, ends, strict=True)
 
 
 def _as_slice(columns: list[int]) -> slice | list[int]:

@@ -71,6 +71,7 @@ def test_negatives_of_one_pass_alone_are_another_training(two: Path) -> None:
     assert losses(near)[0]["loss"] < losses(far)[0]["loss"], "fewer negatives, a smaller sum"
 
 
+@pytest.mark.slow
 def test_one_of_them_dies_and_nothing_is_lost(demo: Dataset, tmp_path: Path) -> None:
     """A rank is killed; the same command goes on, and so it does on one process."""
     home = tmp_path / "home"
