@@ -25,7 +25,8 @@ class SelfMIS(nn.Module):
         net: size and switches of both networks; the default is the paper's.
         loss: switches of the loss.
         m_mode: "eval" keeps the teacher in evaluation mode always. "train" lets it follow `train()`, so that its
-            batch normalisation uses and updates batch statistics; its weights are frozen either way.
+            batch normalisation uses and updates batch statistics, and its dropout draws; its weights are frozen either
+            way.
         s_norm: "own" takes the student's lead from the view "single_lead"; "from_12lead" takes channel 0 (lead I)
             of the view "twelve_lead", at the scale it has there.
 
@@ -35,7 +36,7 @@ class SelfMIS(nn.Module):
     Attributes:
         single_lead: the student, all that is used downstream.
         twelve_lead: the teacher.
-        frozen: True when what the teacher says of a record never changes, False with batch statistics.
+        frozen: True when what the teacher says of a record never changes, False with batch statistics or dropout.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class SelfMIS(nn.Module):
         self.loss = SigLIPLoss(loss)
         self.teacher_view = "twelve_lead"
         self.student_views = ("twelve_lead",) if s_norm == "from_12lead" else ("single_lead",)
-        self.frozen = m_mode == "eval" or not self.twelve_lead.config.use_bn
+        config = self.twelve_lead.config
+        self.frozen = m_mode == "eval" or not (config.use_bn or config.use_do)
         self.train()
 
     def train(self, mode: bool = True) -> SelfMIS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -112,6 +113,40 @@ def test_from_12lead_sees_lead_i_as_it_stands_in_the_twelve(views: dict[str, Ten
     given = inside.learn({"twelve_lead": views["twelve_lead"]})
     assert torch.equal(given, same)
     assert not torch.allclose(given, scaled)
+
+
+@pytest.mark.parametrize("s_norm", ["own", "from_12lead"])
+def test_what_the_teacher_said_stands_for_its_view(views: dict[str, Tensor], s_norm: str) -> None:
+    objective = _objective(loss=SigLIPConfig(learn_scale=True, bias="learn"), s_norm=s_norm)
+    given = {name: views[name] for name in objective.student_views} | {"targets": objective.teach(views["twelve_lead"])}
+    plain, told, placed = objective(views), objective(given), objective(given | {"places": torch.arange(8)})
+    assert told.keys() == plain.keys()
+    for name, value in plain.items():
+        assert torch.equal(told[name], value), name
+        if "cosine" not in name:  # which are summed in another order
+            assert torch.equal(placed[name], value), name
+
+
+def test_parts_one_after_another_equal_the_whole_batch(views: dict[str, Tensor]) -> None:
+    """As gradients are accumulated: each part against the targets of all, its loss divided by the number of parts."""
+    found = []
+    for parts in (1, 4):
+        objective = _objective(loss=SigLIPConfig(learn_scale=True, bias="learn")).double()
+        targets = objective.teach(views["twelve_lead"].double())
+        total = torch.zeros((), dtype=torch.float64)
+        for rows in torch.arange(8).chunk(parts):
+            own = views["single_lead"][rows].double()
+            loss = objective({"single_lead": own, "targets": targets, "places": rows})["loss"] / parts
+            loss.backward()
+            total += loss.detach()
+        found.append([total, *(p.grad for p in objective.parameters() if p.requires_grad)])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-10, atol=1e-10)
+
+
+def test_a_teacher_is_frozen_unless_it_draws_or_counts_when_asked() -> None:
+    dropping = dataclasses.replace(TINY, use_do=True)
+    assert [_objective(net).frozen for net in (TINY, TINY_BN, dropping)] == [True, True, True]
+    assert [_objective(net, m_mode="train").frozen for net in (TINY, TINY_BN, dropping)] == [True, False, False]
 
 
 def test_what_is_logged(views: dict[str, Tensor]) -> None:
