@@ -101,12 +101,17 @@ class STMEMAdapter:
         self.net = net.to(device).eval()
         return report
 
+    def network(self) -> STMEMEncoder:
+        """The network itself: (batch, leads, samples) -> (batch, embedding_dim), with gradient."""
+        if self.net is None:
+            raise RuntimeError(f"{self.spec.name}: load() comes first")
+        return self.net
+
     def embed(self, ecg: Tensor) -> Tensor:
         """(batch, leads, samples) as `spec` describes -> (batch, embedding_dim) float32, without gradient."""
-        if self.net is None:
-            raise RuntimeError(f"{self.spec.name}: load() comes before embed()")
+        net = self.network()
         with torch.inference_mode(), torch.autocast(ecg.device.type, enabled=False):
-            embedding: Tensor = self.net.eval()(ecg.float())
+            embedding: Tensor = net.eval()(ecg.float())
         return embedding
 
     def objective(self, init: Mapping[str, Path]) -> STMEM:

@@ -11,8 +11,9 @@ A subclass (SimCLR, 3KG, CLOCS, Wav2Vec 2.0, W2V-CMSC) says what it is and hands
             ...
             super().__init__(MethodSpec(name=self.name, title=self.title, ...), options.net)
 
-and has `spec`, `config`, `net` (None before `load`), `load`, `embed` and `encoder()`, a fresh network at random. What
-its `trained_state` returns may hold the head beside the encoder's own `state_dict()`: `load` leaves `heads` out.
+and has `spec`, `config`, `net` (None before `load`), `load`, `embed`, `network()`, and `encoder()`, a fresh
+network at random. What its `trained_state` returns may hold the head beside the encoder's own `state_dict()`:
+`load` leaves `heads` out.
 """
 
 from __future__ import annotations
@@ -117,12 +118,17 @@ class Wav2VecAdapter:
         self.net = net.to(device).eval()
         return report
 
+    def network(self) -> Wav2VecEncoder:
+        """The network itself: (batch, leads, samples) -> (batch, embedding_dim), with gradient."""
+        if self.net is None:
+            raise RuntimeError(f"{self.spec.name}: load() comes first")
+        return self.net
+
     def embed(self, ecg: Tensor) -> Tensor:
         """(batch, leads, samples) as `spec` describes -> (batch, embedding_dim) float32, without gradient."""
-        if self.net is None:
-            raise RuntimeError(f"{self.spec.name}: load() comes before embed()")
+        net = self.network()
         with torch.inference_mode(), torch.autocast(ecg.device.type, enabled=False):
-            embedding: Tensor = self.net.eval()(ecg.float())
+            embedding: Tensor = net.eval()(ecg.float())
         return embedding
 
 

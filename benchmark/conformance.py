@@ -97,6 +97,7 @@ CHECKS: tuple[Check, ...] = (
     Check("gradient", checks.gradient),
     Check("memory", checks.memory),
     Check("tokens", checks.tokens, ("encoder",)),
+    Check("tune", training_checks.tune, ("encoder",)),
     Check("training", training_checks.training, ("generator",)),
     Check("fit", training_checks.fit, ("generator",)),
 )

@@ -1,4 +1,4 @@
-"""What the conformance checks look at in a generator that mibench trains or fits itself; as `benchmark.checks`."""
+"""What the conformance checks look at in a method that mibench trains or fits itself; as `benchmark.checks`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..adapters.base import Adapter, Batches, Fittable, InputSpec, Players, Pretrainable
+from ..adapters.base import Adapter, Batches, Encoder, Fittable, InputSpec, Players, Pretrainable, Tunable
 from ..adapters.checkpoints import save_weights
 from ..adapters.errors import MibenchError
 from ..adapters.signal import prepare
@@ -82,6 +82,39 @@ def fit(bench: Bench) -> None:
     if error is not None and not (np.isfinite(error) and error >= 0):
         fail(bench, f"fit() says that its validation loss is {error}: give a mean squared error, or None")
     _require_read_back(bench, first, "fit()")
+
+
+def tune(bench: Bench) -> None:
+    """What network() gives computes what embed() does, and learns from a loss on it."""
+    adapter = bench.adapter
+    if not (isinstance(adapter, Encoder) and isinstance(adapter, Tunable)):
+        raise NotApplicable("it has no network() to train end to end")
+    bench.ready()
+    ecg = bench.prepared(bench.observed(slice(RECORDS)))
+    net = adapter.network()
+    if net is not adapter.network():
+        fail(bench, "network() gives another network each time: give the one that load() built and embed() runs")
+    try:
+        wanted = bench.raw(ecg)
+        with torch.no_grad():
+            found = net.eval()(ecg)
+        if not _alike(bench, found, wanted):
+            fail(bench, f"network() in evaluation mode differs from embed(): {_apart(found, wanted)}")
+        with bench.seeded(2), torch.enable_grad():
+            made = net.train()(ecg)
+            if not made.requires_grad:
+                fail(bench, "network() gives no gradient: leave no_grad and detach to embed()")
+            # Weighed at random: of features behind a norm, the plain sum does not depend on what is before it.
+            learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
+            gradients = torch.autograd.grad((made * torch.randn_like(made)).sum(), learning, allow_unused=True)
+        reached = [gradient for gradient in gradients if gradient is not None]
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in reached):
+            fail(bench, "the gradient in network() is not finite: look where it divides, or takes a root or a log")
+        if not any(bool(gradient.any()) for gradient in reached):
+            fail(bench, "no gradient reaches the parameters of network(): do not detach what it is to learn from")
+    finally:
+        # In training mode a norm has moved its statistics.
+        bench.load()
 
 
 def _made(adapter: Pretrainable, parts: tuple[str, ...]) -> nn.Module:
@@ -159,3 +192,10 @@ def _alike(bench: Bench, first: Tensor, second: Tensor) -> bool:
         return False
     largest = float(first.double().abs().max()) if first.numel() else 0.0
     return bool(((first.double() - second.double()).abs() <= same(bench) * largest).all())
+
+
+def _apart(found: Tensor, wanted: Tensor) -> str:
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        shapes = f"{tuple(found.shape)} of {found.dtype} and {tuple(wanted.shape)} of {wanted.dtype}"
+        return f"{shapes}: let it pool as embed() does"
+    return f"by {float((found - wanted).abs().max()):.3g} at most: leave nothing that embed() does outside of it"

@@ -1,7 +1,8 @@
-"""Generators that mibench trains or fits, for the tests of the conformance kit: good ones, and ones that fail it."""
+"""Methods that mibench trains or fits, for the tests of the conformance kit: good ones, and ones that fail it."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,32 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mibench.adapters.base import LEADS, Batches, Fitted, InputSpec, LoadReport, MethodSpec
+
+
+class Pooled(nn.Module):
+    """The network of `Small` and the mean over time, in one."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        out: Tensor = self.net(ecg).mean(dim=2)
+        return out
+
+
+class Tuned(Small):
+    """Its network can be trained end to end."""
+
+    pooled: type[nn.Module] = Pooled
+
+    def load(self, weights: Path | None, device: torch.device) -> LoadReport | None:
+        report = super().load(weights, device)
+        self.whole = self.pooled(self.net).eval()
+        return report
+
+    def network(self) -> nn.Module:
+        return self.whole
 
 
 class Duel(nn.Module):
@@ -74,6 +101,47 @@ class MeanLeads(Small):
         return self.means[:, None].expand(len(lead), 12, lead.shape[-1])
 
     embed = None  # type: ignore[assignment]
+
+
+class TunesBeforePooling(Tuned):
+    def network(self) -> nn.Module:
+        return self.net
+
+
+class TunesAnotherScale(Tuned):
+    class pooled(Pooled):  # noqa: N801
+        def forward(self, ecg: Tensor) -> Tensor:
+            return 2 * super().forward(ecg)
+
+
+class TunesACopy(Tuned):
+    def network(self) -> nn.Module:
+        return copy.deepcopy(self.whole)
+
+
+class TunesNothing(Tuned):
+    class pooled(Pooled):  # noqa: N801
+        @torch.no_grad()
+        def forward(self, ecg: Tensor) -> Tensor:
+            return super().forward(ecg)
+
+
+class TunesItsInputAlone(Tuned):
+    """What learns is added, and taken away again."""
+
+    class pooled(Pooled):  # noqa: N801
+        def forward(self, ecg: Tensor) -> Tensor:
+            weight = next(self.parameters())
+            return super().forward(ecg).detach() + (weight - weight).sum()
+
+
+class TunesToNoNumber(Tuned):
+    """The root of a square: its value is right, and its slope at zero is not finite."""
+
+    class pooled(Pooled):  # noqa: N801
+        def forward(self, ecg: Tensor) -> Tensor:
+            out = super().forward(ecg)
+            return out + (0 * out).square().sqrt()
 
 
 class LosesADuel(Duelling):
@@ -156,6 +224,12 @@ class ErrsLessThanNothing(MeanLeads):
 
 
 BROKEN_TRAINING: list[tuple[str, type[Any], str]] = [
+    ("tune", TunesBeforePooling, r"\(2, 8, 199\) of torch.float32 and \(2, 8\) of torch.float32: let it pool"),
+    ("tune", TunesAnotherScale, r"differs from embed\(\): by .* at most"),
+    ("tune", TunesACopy, "gives another network each time"),
+    ("tune", TunesNothing, r"network\(\) gives no gradient"),
+    ("tune", TunesItsInputAlone, "no gradient reaches the parameters"),
+    ("tune", TunesToNoNumber, r"the gradient in network\(\) is not finite"),
     ("training", LosesADuel, "and no `discriminator_loss`"),
     ("training", NobodyLearns, "generator_loss does not reach the parameters of player generator"),
     ("training", SharesAParameter, "gives a parameter to two players"),

@@ -266,7 +266,7 @@ def test_random_weights_come_from_torch_s_generator_and_embedding_from_nothing_e
 
 
 def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"load\(\) comes before embed"):
+    with pytest.raises(RuntimeError, match=r"stmem: load\(\) comes first"):
         _adapter("native").embed(torch.zeros(1, 1, 2250))
     with pytest.raises(MibenchError, match=r"stmem has no part encoder: it is pre-trained from scratch"):
         _adapter("native").objective({"encoder": tmp_path})

@@ -284,7 +284,7 @@ def test_lead_one_among_silent_leads_embeds_to_finite_numbers(norm: Any, observe
 def test_embedding_is_in_full_precision_without_gradient_or_dropout(ecg: Tensor) -> None:
     adapter = _adapter(SimCLR)
     assert isinstance(adapter, Encoder)
-    with pytest.raises(RuntimeError, match=r"simclr: load\(\) comes before embed\(\)"):
+    with pytest.raises(RuntimeError, match=r"simclr: load\(\) comes first"):
         adapter.embed(ecg)
     adapter.load(None, CPU)
     assert adapter.net is not None

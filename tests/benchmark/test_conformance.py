@@ -26,7 +26,7 @@ from nonconforming import (
     TwelveLeads,
     WithOptions,
 )
-from nonconforming_training import BROKEN_TRAINING, Duelling, MeanLeads
+from nonconforming_training import BROKEN_TRAINING, Duelling, MeanLeads, Tuned
 from torch import Tensor, nn
 
 from mibench.adapters.base import InputSpec, LoadReport
@@ -61,15 +61,16 @@ def states(adapter: Any, signals: np.ndarray) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("adapter", "skipped"),
     [
-        (Small, {"options", "tokens", "training", "fit"}),
-        (WithOptions, {"tokens", "training", "fit"}),
-        (TwelveLeads, {"options", "tokens", "training", "fit"}),
-        (Tokens, {"options", "training", "fit"}),
-        (Synthesizer, {"options", "batch", "tokens", "training", "fit"}),
-        (Tiled, {"options", "tokens", "training", "fit"}),
-        (Duelling, {"options", "tokens", "fit"}),
-        (MeanLeads, {"options", "frozen", "eval", "memory", "tokens", "training"}),
-        (RealRecord, {"options", "leads", "frozen", "eval", "tokens", "training", "fit"}),
+        (Small, {"options", "tokens", "tune", "training", "fit"}),
+        (WithOptions, {"tokens", "tune", "training", "fit"}),
+        (TwelveLeads, {"options", "tokens", "tune", "training", "fit"}),
+        (Tokens, {"options", "tune", "training", "fit"}),
+        (Synthesizer, {"options", "batch", "tokens", "tune", "training", "fit"}),
+        (Tiled, {"options", "tokens", "tune", "training", "fit"}),
+        (Duelling, {"options", "tokens", "tune", "fit"}),
+        (Tuned, {"options", "tokens", "training", "fit"}),
+        (MeanLeads, {"options", "frozen", "eval", "memory", "tokens", "tune", "training"}),
+        (RealRecord, {"options", "leads", "frozen", "eval", "tokens", "tune", "training", "fit"}),
         (APart, set(BY_NAME) - {"spec", "load"}),
     ],
 )
@@ -100,6 +101,8 @@ QUIET = (
     "WritesIntoItsInput",
     "ScalesWithinTheBatch",
     "JudgesByTheDuel",
+    "TunesACopy",
+    "TunesNothing",
     "ErrsLessThanNothing",
 )
 
@@ -286,7 +289,7 @@ def test_as_the_tests_of_a_plug_in(
     assert "test_my_net_conforms[repeat]" in ran
     assert "two passes over the same records differ" in ran
     assert "test_my_net_conforms[shape]" not in ran
-    assert "4 skipped" in ran
+    assert "5 skipped" in ran
 
 
 Command = Callable[..., Any]
@@ -342,7 +345,7 @@ def test_options_reach_the_method_on_the_command_line(mibench: Command, with_dem
     sets = [word for text in tiny for word in ("--set", text)]
     answer = mibench("methods", "check", "selfmis", *sets, "--preset", "paper_resources")
     assert answer.code == 0, answer.out + answer.err
-    assert "17 of 17 checks passed" in answer.out
+    assert "18 of 18 checks passed" in answer.out
 
 
 def test_networks_are_found_wherever_they_are_kept() -> None:
