@@ -23,6 +23,7 @@ from ..ecg import LEADS
 from ..files import write_json, write_text
 from .bad import report as report_of
 from .bad import tolerated, too_many
+from .estimate import bytes_needed
 from .integrity import Sums
 from .processes import in_processes
 from .records import Shape
@@ -203,7 +204,7 @@ def _prepare(target: Path, jobs: Sequence[ShardJob]) -> None:
         free = shutil.disk_usage(folder).free
     except OSError as problem:
         raise _cannot_write(folder, problem) from problem
-    needed = sum(_bytes_needed(job) for job in jobs if not job.sidecar.exists())
+    needed = sum(bytes_needed(len(job.sources), job.shape) for job in jobs if not job.sidecar.exists())
     if needed > free:
         raise MibenchError(
             f"{target.parent} has {free / 1e9:.2f} GB free and the signal store needs {needed / 1e9:.2f} GB: make "
@@ -348,11 +349,6 @@ def _is_working_folder(folder: Path, plan: str) -> bool:
         return bool(json.loads((folder / PLAN).read_text(encoding="utf-8"))["plan"] == plan)
     except (OSError, ValueError, TypeError, KeyError):
         return False
-
-
-def _bytes_needed(job: ShardJob) -> int:
-    samples = len(job.sources) * len(LEADS) * job.shape.samples * 2
-    return samples + len(job.sources) * 1024
 
 
 def _sibling(target: Path, role: str) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from filelock import FileLock
 
 from ...adapters.errors import MibenchError
@@ -17,25 +16,28 @@ from ...adapters.options import did_you_mean
 from ..ecg import DEMO_NOTICE
 from ..files import sha256_json
 from ..home import home
-from .build import build_store
-from .dataset import DESCRIPTION, STORE, Dataset, load_dataset, save_dataset
-from .integrity import compare_sha256, read_sha256sums
-from .ptbxl import DATABASE, SECONDS, STATEMENTS, read_ptbxl
+from . import mimic, ptbxl
+from .cohort import notice_of
+from .dataset import DESCRIPTION, Dataset, load_dataset, read_description
+from .holdout import Holdout
+from .readers import FORMATS, MIMIC_IV_ECG, PTB_XL, Reading, read
+from .register import BAD_SHARE, Registration, Say, Steps, register
 
 if TYPE_CHECKING:
     from .demo import DemoOptions
 
 DEMO = "demo"
-PTB_XL = "ptb-xl"
-KINDS = (PTB_XL,)
-
-Steps = Callable[[str, int], Callable[[int], None]]
-"""Given what is being done and how many records there are, a function to call with the number finished."""
+KINDS = (PTB_XL, MIMIC_IV_ECG)
+"""Formats that a data set can be added by, without a name of its own."""
 
 
 def silent(_what: str, _total: int) -> Callable[[int], None]:
     """Progress that nobody watches."""
     return lambda _done: None
+
+
+def hushed(_text: str) -> None:
+    """Words that nobody hears."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,24 @@ class AddOptions:
 
     Attributes:
         name: the name to register it under.
-        sampling_rate: 500 or 100 Hz, for PTB-XL, which is published at both.
+        sampling_rate: Hz: 500 or 100 for PTB-XL, which is published at both; 500 for MIMIC-IV-ECG; any for the rest.
+        seconds: length of every record.
         workers: processes that read.
-        skip_bad: leave unreadable records out and list them, instead of stopping.
+        skip_bad: leave unreadable records out and list them, instead of stopping; None leaves out up to 1 % of data
+            for pre-training, and none of PTB-XL.
+        patients: csv file that says whose each record is, of a plain WFDB tree.
+        holdout: how records are held out of data without folds.
+        replace: another data set that has this name may go.
     """
 
     name: str
-    sampling_rate: int = 500
+    sampling_rate: float = 500
+    seconds: float = 10
     workers: int = 1
-    skip_bad: bool = False
+    skip_bad: bool | None = None
+    patients: Path | None = None
+    holdout: Holdout = field(default_factory=Holdout)
+    replace: bool = False
 
 
 def data_folder() -> Path:
@@ -67,17 +78,34 @@ def registered() -> list[str]:
 
 
 def default_name() -> str:
-    """PTB-XL when registered, else the only registered set, else the demo heart.
+    """What a run takes: PTB-XL when registered, else the only registered set with labels, else the demo heart.
 
     Raises:
         MibenchError: several sets are registered and none is called ptb-xl.
     """
-    names = [name for name in registered() if name != DEMO]
+    names = [name for name in registered() if name != DEMO and _labelled(name)]
     if PTB_XL in names:
         return PTB_XL
     if len(names) > 1:
         raise MibenchError(f"several data sets are registered: choose one with --data {' | '.join(names)}")
     return names[0] if names else DEMO
+
+
+def default_pretraining_name() -> str:
+    """What a pre-training takes: MIMIC-IV-ECG when registered, else what a run takes.
+
+    Raises:
+        MibenchError: as `default_name`.
+    """
+    return MIMIC_IV_ECG if MIMIC_IV_ECG in registered() else default_name()
+
+
+def _labelled(name: str) -> bool:
+    """Whether a data set has labels; one that cannot be told is opened, and says what is wrong with it."""
+    try:
+        return bool(read_description(data_folder() / name)["statements"])
+    except (MibenchError, KeyError):
+        return True
 
 
 def open_dataset(choice: str | None, steps: Steps = silent) -> Dataset:
@@ -94,7 +122,8 @@ def open_dataset(choice: str | None, steps: Steps = silent) -> Dataset:
     path = Path(name).expanduser()
     if path.is_dir():
         stem = path.resolve().name
-        return add(PTB_XL, path, AddOptions(name=f"{stem}-{sha256_json(str(path.resolve()))[:8]}"), steps)
+        kind = MIMIC_IV_ECG if (path / mimic.LIST).exists() and not (path / ptbxl.DATABASE).exists() else PTB_XL
+        return add(kind, path, AddOptions(name=f"{stem}-{sha256_json(str(path.resolve()))[:8]}"), steps)
     known = [*registered(), DEMO]
     raise MibenchError(
         f"no data set is called `{name}` and no folder has that path{did_you_mean(name, known)}. Register PTB-XL "
@@ -102,19 +131,30 @@ def open_dataset(choice: str | None, steps: Steps = silent) -> Dataset:
     )
 
 
-def add(kind: str, root: Path, options: AddOptions, steps: Steps = silent) -> Dataset:
+def add(kind: str, root: Path, options: AddOptions, steps: Steps = silent, say: Say = hushed) -> Dataset:
     """Read a data set, check it, build its store and register it.
 
     Done again with nothing changed, it opens what is there; killed in the middle, it resumes.
 
+    Args:
+        kind: one of `FORMATS`.
+        root: its folder.
+        options: name and reading.
+        steps: progress.
+        say: told what is going to be done, and how long it will take.
+
     Raises:
         MibenchError: anything that is wrong with the data; what was already built stays.
     """
-    if kind not in KINDS:
-        raise MibenchError(f"there is no reader for `{kind}`{did_you_mean(kind, list(KINDS))}")
+    if kind not in FORMATS:
+        raise MibenchError(
+            f"there is no reader for `{kind}`{did_you_mean(kind, list(FORMATS))}. A data set with a name of your own "
+            f"needs its format: mibench data add {kind} PATH --format {' | '.join(FORMATS)}"
+        )
     if options.name == DEMO or not options.name or Path(options.name).name != options.name or options.name[0] == ".":
         raise MibenchError(f"`{options.name}` cannot name a data set: choose a plain word other than `{DEMO}`")
-    return _add_ptbxl(root.expanduser().resolve(), options, steps, notice=None)
+    root = root.expanduser().resolve()
+    return _add(kind, root, options, steps, say, notice=notice_of(root))
 
 
 def make_demo(options: DemoOptions | None = None, steps: Steps = silent) -> Dataset:
@@ -132,43 +172,33 @@ def make_demo(options: DemoOptions | None = None, steps: Steps = silent) -> Data
             write_demo(making, options, steps("making the demo heart", options.records))
             os.replace(making, root)
     workers = min(2, os.cpu_count() or 1)
-    return _add_ptbxl(root, AddOptions(name=DEMO, workers=workers), steps, notice=DEMO_NOTICE, release=root.name)
+    demo = AddOptions(name=DEMO, workers=workers, replace=True)
+    return _add(PTB_XL, root, demo, steps, hushed, notice=DEMO_NOTICE, release=root.name)
 
 
-def _add_ptbxl(
-    root: Path, options: AddOptions, steps: Steps, *, notice: str | None, release: str | None = None
+def _add(
+    kind: str,
+    root: Path,
+    options: AddOptions,
+    steps: Steps,
+    say: Say,
+    *,
+    notice: str | None,
+    release: str | None = None,
 ) -> Dataset:
-    checksums = read_sha256sums(root)
-    for table in (root / DATABASE, root / STATEMENTS):
-        compare_sha256(table, checksums)
-    cohort = read_ptbxl(root, options.sampling_rate)
+    cohort, sums, shape = read(kind, root, Reading(options.sampling_rate, options.seconds, options.patients))
     if release is not None:
         cohort = replace(cohort, release=release, complete=True)
-    folder = data_folder() / options.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        store = build_store(
-            cohort.sources,
-            folder / STORE,
-            sampling_rate=options.sampling_rate,
-            samples=options.sampling_rate * SECONDS,
-            workers=options.workers,
-            checksums=checksums,
-            skip_bad=options.skip_bad,
-            progress=steps(f"building the store of {options.name}", len(cohort.sources)),
-        )
-        position = {record: row for row, record in enumerate(cohort.records.tolist())}
-        kept = np.array([position[record] for record in store.records.tolist()], dtype=np.int64)
-        left_out = len(position) - len(kept)
-        return save_dataset(
-            folder,
-            store,
-            name=options.name,
-            release=cohort.release + (f"; {left_out} unreadable records left out" if left_out else ""),
-            notice=notice,
-            complete=cohort.complete and not left_out,
-            source=str(root),
-            folds=cohort.folds[kept],
-            statements=cohort.statements,
-            labels=cohort.labels[kept],
-        )
+    usual = 0.0 if kind == PTB_XL else BAD_SHARE
+    registration = Registration(
+        name=options.name,
+        format=kind,
+        source=root,
+        shape=shape,
+        notice=notice,
+        workers=options.workers,
+        skip_bad=usual if options.skip_bad is None else float(options.skip_bad),
+        holdout=options.holdout,
+        replace=options.replace,
+    )
+    return register(data_folder() / options.name, cohort, sums, registration, steps, say)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow
+import pyarrow.parquet
 
 from ...adapters.errors import MibenchError
 from ..ecg import MI_STATEMENTS, TEST_FOLD, TRAIN_FOLDS, VALIDATION_FOLD
 from ..files import atomic_path, sha256_json, write_json
 from .store import SignalStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 DESCRIPTION = "dataset.json"
@@ -38,6 +43,8 @@ class Dataset:
         statements: names of the label columns; none in data for pre-training alone.
         labels: (N, statements) of 0 and 1.
         manifest: sha256 over signals, patients, folds and labels: what identifies the data in every key.
+        remarks: what else there is to know, a sentence each: how records were held out, for one.
+        origin: what was read, with which reader and options.
     """
 
     name: str
@@ -52,6 +59,8 @@ class Dataset:
     statements: tuple[str, ...]
     labels: npt.NDArray[np.uint8]
     manifest: str
+    remarks: tuple[str, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_demo(self) -> bool:
@@ -87,8 +96,13 @@ class Dataset:
         """Labelled rows for training (folds 1-8), validation (9) and test (10).
 
         Raises:
-            MibenchError: one of them is empty.
+            MibenchError: one of them is empty, or nothing is labelled.
         """
+        if not self.labelled:
+            raise MibenchError(
+                f"{self.name} has no labels: it is for pre-training and retrieval. Linear probing takes a data set "
+                f"with labels: --data ptb-xl"
+            )
         parts = {
             "train": self.rows(TRAIN_FOLDS),
             "validation": self.rows([VALIDATION_FOLD]),
@@ -105,6 +119,8 @@ class Dataset:
 
     def positives(self) -> pd.DataFrame:
         """Positives of each MI statement in training, validation and test folds; then the records of each."""
+        import pandas as pd
+
         parts = {"train 1-8": TRAIN_FOLDS, "validation 9": (VALIDATION_FOLD,), "test 10": (TEST_FOLD,)}
         columns = {}
         for title, folds in parts.items():
@@ -126,15 +142,19 @@ def save_dataset(
     folds: npt.NDArray[np.int8],
     statements: Sequence[str],
     labels: npt.NDArray[np.uint8],
+    remarks: Sequence[str] = (),
+    origin: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Write the cohort beside its store; the description comes last, so a folder that has one is whole.
 
     `folds` and `labels` are in the order of the store.
     """
-    cohort = pd.DataFrame({"record": store.records, "patient": store.index["patient"].to_numpy(), "fold": folds})
-    cohort["labels"] = [row.tolist() for row in labels]
+    patients = store.patients
+    columns: dict[str, Any] = {"record": store.records.tolist(), "patient": patients.tolist(), "fold": folds}
+    if statements:
+        columns["labels"] = labels.tolist()
     with atomic_path(folder / COHORT) as temporary:
-        cohort.to_parquet(temporary)
+        pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
     description = {
         "schema": SCHEMA,
         "name": name,
@@ -143,9 +163,12 @@ def save_dataset(
         "complete": complete,
         "source": source,
         "sampling_rate": store.sampling_rate,
+        "records": len(store),
         "statements": list(statements),
-        "manifest": _manifest(store.manifest, cohort, statements),
+        "manifest": _manifest(store.manifest, columns, statements),
         "store_manifest": store.manifest,
+        "remarks": list(remarks),
+        "origin": dict(origin or {}),
     }
     write_json(folder / DESCRIPTION, description)
     return load_dataset(folder)
@@ -158,15 +181,17 @@ def load_dataset(folder: Path) -> Dataset:
         MibenchError: the folder is incomplete, of another version, or does not fit its store.
     """
     again = f"run `mibench data add` again for {folder.name}"
+    description = read_description(folder)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        cohort = pd.read_parquet(folder / COHORT)
-    except (OSError, ValueError) as problem:
+        table = pyarrow.parquet.ParquetFile(folder / COHORT).read(use_threads=False)
+        records, patients = (_text(table[column]) for column in ("record", "patient"))
+        folds = table["fold"].to_numpy().astype(np.int8)
+        labels = _labels(table, len(description["statements"]))
+    # pyarrow's own exceptions are OSError, ValueError and KeyError underneath.
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise MibenchError(f"{folder} is not a complete data set ({problem}): {again}") from problem
-    if description.get("schema") != SCHEMA:
-        raise MibenchError(f"{folder} was written by another version of mibench: {again}")
     store = SignalStore.open(folder / STORE)
-    if store.manifest != description["store_manifest"] or store.records.tolist() != cohort["record"].tolist():
+    if store.manifest != description["store_manifest"] or not np.array_equal(store.records, records):
         raise MibenchError(f"{folder}: the signals are not those that the labels were read for: {again}")
     return Dataset(
         name=description["name"],
@@ -176,22 +201,52 @@ def load_dataset(folder: Path) -> Dataset:
         source=description["source"],
         store=store,
         records=store.records,
-        patients=np.array(cohort["patient"].astype(str).tolist(), dtype=np.str_),
-        folds=cohort["fold"].to_numpy(dtype=np.int8),
+        patients=patients,
+        folds=folds,
         statements=tuple(description["statements"]),
-        labels=np.array(cohort["labels"].tolist(), dtype=np.uint8).reshape(len(cohort), -1),
+        labels=labels,
         manifest=description["manifest"],
+        remarks=tuple(description.get("remarks", ())),
+        origin=description.get("origin", {}),
     )
 
 
-def _manifest(signals: str, cohort: pd.DataFrame, statements: Sequence[str]) -> str:
+def read_description(folder: Path) -> dict[str, Any]:
+    """What is known of a data set without opening it.
+
+    Raises:
+        MibenchError: there is none, or it is of another version.
+    """
+    again = f"run `mibench data add` again for {folder.name}"
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise MibenchError(f"{folder} is not a complete data set ({problem}): {again}") from problem
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        raise MibenchError(f"{folder} was written by another version of mibench: {again}")
+    return description
+
+
+def _text(column: pyarrow.ChunkedArray) -> npt.NDArray[np.str_]:
+    return np.array(column.to_pylist(), dtype=np.str_)
+
+
+def _labels(table: pyarrow.Table, statements: int) -> npt.NDArray[np.uint8]:
+    if not statements:
+        return np.zeros((len(table), 0), dtype=np.uint8)
+    flat = table["labels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    labels: npt.NDArray[np.uint8] = flat.astype(np.uint8).reshape(len(table), statements)
+    return labels
+
+
+def _manifest(signals: str, columns: Mapping[str, Any], statements: Sequence[str]) -> str:
     return sha256_json(
         {
             "signals": signals,
-            "records": cohort["record"].tolist(),
-            "patients": [str(patient) for patient in cohort["patient"]],
-            "folds": [int(fold) for fold in cohort["fold"]],
-            "labels": [row if isinstance(row, list) else list(map(int, row)) for row in cohort["labels"]],
+            "records": columns["record"],
+            "patients": columns["patient"],
+            "folds": columns["fold"].tolist(),
+            "labels": columns.get("labels", []),
             "statements": list(statements),
         }
     )

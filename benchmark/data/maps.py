@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,6 @@ class Maps:
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most or _affordable()
-        self._lock = threading.Lock()
         self._open: OrderedDict[tuple[Path, bool], Mapped] = OrderedDict()
 
     def __len__(self) -> int:
@@ -67,15 +65,13 @@ class Maps:
             MibenchError: it is not the file that was written.
         """
         key = (file, scattered)
-        # Threads read ahead of a training, several at a time.
-        with self._lock:
-            found = self._open.get(key)
-            if found is None:
-                found = self._open[key] = _map(file, shape, scattered=scattered)
-                while len(self._open) > self._most:
-                    self._open.popitem(last=False)
-            else:
-                self._open.move_to_end(key)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = _map(file, shape, scattered=scattered)
+            while len(self._open) > self._most:
+                self._open.popitem(last=False)
+        else:
+            self._open.move_to_end(key)
         return found
 
 

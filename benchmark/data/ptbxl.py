@@ -7,7 +7,6 @@ et al. 2021): a statement counts as present whatever its likelihood.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ import pandas as pd
 from ...adapters.errors import MibenchError
 from ..ecg import MI_STATEMENTS
 from ..files import sha256_file
-from .build import RecordSource
+from .cohort import Cohort
+from .shards import RecordSource
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
@@ -33,30 +33,6 @@ RELEASE_BY_COUNT = {21837: "1.0.1 or 1.0.2", 21799: "1.0.3"}
 """1.0.3 removed 38 records; 1.0.1 and 1.0.2 hold the same ones."""
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """Who was recorded, what was found and which fold they are in; row i of every array is record i.
-
-    Attributes:
-        records, patients: identifiers as text.
-        folds: 1 to 10.
-        statements: the names of the label columns, alphabetical.
-        labels: (records, statements) of 0 and 1; a row of zeros has no diagnostic statement.
-        sources: where the signals are.
-        release: "1.0.3", or what can be said of a csv that is none of the published ones.
-        complete: True when the record count is that of a release; a subset says so in every result.
-    """
-
-    records: npt.NDArray[np.str_]
-    patients: npt.NDArray[np.str_]
-    folds: npt.NDArray[np.int8]
-    statements: tuple[str, ...]
-    labels: npt.NDArray[np.uint8]
-    sources: tuple[RecordSource, ...]
-    release: str
-    complete: bool
-
-
 def read_ptbxl(root: Path, sampling_rate: int = 500) -> Cohort:
     """Read the csv files of a PTB-XL folder and check that they fit together.
 
@@ -65,6 +41,8 @@ def read_ptbxl(root: Path, sampling_rate: int = 500) -> Cohort:
     """
     if sampling_rate not in RATES:
         raise MibenchError(f"PTB-XL is published at 500 and 100 Hz; {sampling_rate} Hz is neither")
+    if not (root / DATABASE).exists() and (root / "record_list.csv").exists():
+        raise MibenchError(f"{root} is MIMIC-IV-ECG: mibench data add mimic-iv-ecg {root}")
     for needed in (root, root / DATABASE, root / STATEMENTS, root / RATES[sampling_rate][1]):
         if not needed.exists():
             raise MibenchError(
