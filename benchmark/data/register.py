@@ -92,6 +92,8 @@ def register(folder: Path, cohort: Cohort, sums: Sums, registration: Registratio
         data = _describe(folder, store, cohort, registration, origin)
         if before is not None and before.get("manifest") == data.manifest:
             say(f"{name} was registered already, and nothing changed")
+        elif before is not None and before.get("store_manifest") == store.manifest:
+            say(f"{name}: the signals are as they were, the folds or labels are others now, and so are all keys")
     return data
 
 
@@ -109,7 +111,7 @@ def _describe(
     else:
         folds = cohort.folds[kept]
     if left_out:
-        remarks.append(f"{left_out:,} unreadable records left out: {store.path.with_name(STORE)}.bad-records.txt")
+        remarks.append(f"{left_out:,} unreadable records left out: {store.path}.bad-records.txt")
     return save_dataset(
         folder,
         store,

@@ -86,13 +86,14 @@ def _fold_guests(fold: int, records: int, root: int) -> list[Patient]:
         if known is not None and rng.random() < _SECOND_RECORD:
             guests.append(known)
             continue
-        patient = _patient(slot * FOLDS + fold, fold, statements, root)
+        patient = draw_patient(slot * FOLDS + fold, fold, statements, root)
         waiting[statements] = patient
         guests.append(patient)
     return guests
 
 
-def _patient(number: int, fold: int, statements: tuple[str, ...], root: int) -> Patient:
+def draw_patient(number: int, fold: int, statements: tuple[str, ...], root: int) -> Patient:
+    """The person of a number, with what they have."""
     rng = np.random.default_rng(seeds.derive(root, "person", number))
     mean, spread = (47.0, 16.0) if statements == ("NORM",) else (64.0, 11.0)
     age = float(np.clip(round(rng.normal(mean, spread)), 18, 89))

@@ -6,13 +6,15 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ....adapters.errors import MibenchError
 from ... import seeds
 from ...files import sha256_file, write_text
 from ..records import write_recording
-from .cohort import FOLDS, draw_cohort
+from .chunks import in_chunks, write_sums
+from .cohort import FOLDS, Visit, draw_cohort
 from .database import COLUMNS as DATABASE_COLUMNS
 from .database import database_row, filenames
 from .electrodes import decimated, twelve_leads
@@ -46,33 +48,46 @@ class DemoOptions:
             )
 
 
-def write_demo(root: Path, options: DemoOptions | None = None, progress: Callable[[int], None] | None = None) -> None:
+def write_demo(
+    root: Path,
+    options: DemoOptions | None = None,
+    progress: Callable[[int], None] | None = None,
+    workers: int = 1,
+) -> None:
     """Write a synthetic PTB-XL into `root`: both csv files, 500 and 100 Hz WFDB records, and SHA256SUMS.txt.
 
-    The same options give the same bytes. A run that was cut short leaves a tree without SHA256SUMS.txt; the caller
-    writes into a temporary folder and renames it.
+    The same options give the same bytes, whatever the number of workers. A run that was cut short leaves a tree
+    without SHA256SUMS.txt; the caller writes into a temporary folder and renames it.
 
     Args:
         root: a folder, made when missing; nothing is written outside it.
         options: the default demo heart when None.
-        progress: called after every record with the number written so far.
+        progress: called with the number of records written so far.
+        workers: processes that simulate and write.
     """
     options = options or DemoOptions()
     seed = seeds.derive(options.seed, "demo", options.version)
-    rows, written = [], [root / "ptbxl_database.csv", root / "scp_statements.csv"]
-    for done, visit in enumerate(draw_cohort(options.records, seed), 1):
-        simulated = simulate(visit, seed)
-        low, high = (root / name for name in filenames(visit.ecg_id))
-        _write_record(high, simulated.leads, SAMPLING_RATE)
-        _write_record(low, decimated(simulated.leads, _DECIMATION), SAMPLING_RATE // _DECIMATION)
-        written += [path.with_name(path.name + suffix) for path in (low, high) for suffix in (".hea", ".dat")]
-        rows.append(database_row(visit, simulated, seed))
-        if progress is not None:
-            progress(done)
-    write_text(written[0], _csv(DATABASE_COLUMNS, rows))
-    write_text(written[1], _csv(STATEMENT_COLUMNS, statement_rows()))
-    sums = sorted((path.relative_to(root).as_posix(), sha256_file(path)) for path in written)
-    write_text(root / "SHA256SUMS.txt", "".join(f"{digest}  {name}\n" for name, digest in sums))
+    visits = draw_cohort(options.records, seed)
+    made = in_chunks(partial(_write_visit, root, seed), visits, workers, progress or (lambda _: None))
+    tables = {
+        "ptbxl_database.csv": _csv(DATABASE_COLUMNS, (row for row, _ in made)),
+        "scp_statements.csv": _csv(STATEMENT_COLUMNS, statement_rows()),
+    }
+    sums = {name: digest for _, files in made for name, digest in files.items()}
+    for name, text in tables.items():
+        write_text(root / name, text)
+        sums[name] = sha256_file(root / name)
+    write_sums(root, sums)
+
+
+def _write_visit(root: Path, seed: int, visit: Visit) -> tuple[list[object], dict[str, str]]:
+    """Write the record of a visit at both rates: its row of the database, and the sha256 of its files by name."""
+    simulated = simulate(visit, seed)
+    low, high = filenames(visit.ecg_id)
+    _write_record(root / high, simulated.leads, SAMPLING_RATE)
+    _write_record(root / low, decimated(simulated.leads, _DECIMATION), SAMPLING_RATE // _DECIMATION)
+    files = [f"{name}{suffix}" for name in (low, high) for suffix in (".hea", ".dat")]
+    return database_row(visit, simulated, seed), {name: sha256_file(root / name) for name in files}
 
 
 def _write_record(path: Path, leads: Array, sampling_rate: int) -> None:
