@@ -74,14 +74,15 @@ def _data() -> Iterator[Finding]:
         except MibenchError as problem:
             yield Finding(False, f"data {name}: {problem}")
             continue
-        yield Finding(True, f"data {name}: release {data.release}, {len(data.records):,} records")
+        notice = f"   [{data.notice}]" if data.notice else ""
+        yield Finding(True, f"data {name}: release {data.release}, {len(data.records):,} records{notice}")
 
 
 def _weights() -> Iterator[Finding]:
     for name, entry in weights.registered().items():
         try:
             spec = registry.create(registry.find(name)).spec
-            weights.resolve("published", spec, "")
+            weights.resolve("published", spec)
         except MibenchError as problem:
             yield Finding(False, f"weights of {name}: {problem}")
             continue

@@ -13,7 +13,7 @@ from ..adapters import registry
 from ..adapters.base import LEADS, Adapter, MethodCard
 from ..adapters.errors import MibenchError
 from . import weights
-from .data.catalog import open_dataset
+from .data.catalog import DEMO, open_dataset
 from .data.dataset import Dataset
 from .embed import Batching
 from .progress import steps
@@ -108,7 +108,7 @@ def choose_preset(card: MethodCard, chosen: str | None, data: Dataset, source: s
     """
     if chosen is not None or not (data.is_demo and card.demo):
         return chosen
-    found = weights.resolve(source, registry.create(card).spec, data.name)
+    found = weights.resolve(source, registry.create(card).spec, demo=data.is_demo)
     if found is not None and found.source == "published":
         return registry.FULL
     say(f"{card.name}: preset `{card.demo}` on the demo heart; --preset {registry.FULL} for its true size")
@@ -151,9 +151,11 @@ def open_data(choice: str | None, say: Say) -> Dataset:
     """The chosen data set, and a word on what it is."""
     data = open_dataset(choice, steps)
     if data.is_demo:
+        which = "the demo heart" if data.name == DEMO else f"{data.name}, written by the demo heart"
+        kind = "ptb-xl" if data.labelled else "mimic-iv-ecg"
         say(
-            f"{data.notice}. This is the demo heart: {len(data.records)} synthetic records.\n"
-            f"For real data: mibench data add ptb-xl /path/to/ptb-xl"
+            f"{data.notice}. This is {which}: {len(data.records)} synthetic records.\n"
+            f"For real data: mibench data add {kind} /path/to/{kind}"
         )
     else:
         say(f"{data.name}: {data.release}" + (f", {len(data.records):,} records" if data.complete else ""))

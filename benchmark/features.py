@@ -65,7 +65,11 @@ def write_embeddings(method: str, choices: EmbedChoices, out: Path, say: Callabl
     array = _read_array(choices) if choices.npy is not None else None
     name = data.name if data else ""
     found = weights.resolve(
-        choices.weights, adapter.spec, name, plug_in=card.origin != "built in", options=plain(card.options)
+        choices.weights,
+        adapter.spec,
+        demo=data is not None and data.is_demo,
+        plug_in=card.origin != "built in",
+        options=plain(card.options),
     )
     if found is None:
         raise MibenchError(weights.how_to_get(card.name, adapter.spec, name or "ptb-xl"))

@@ -38,13 +38,13 @@ def classifier_for(
     found = weights.resolve(
         choices.classifier_weights,
         adapter.spec,
-        data.name,
+        demo=data.is_demo,
         plug_in=card.origin != "built in",
         options=plain(card.options),
     )
     if found is None and data.is_demo:
         say(f"{name}, the classifier of generated records, has no weights here: it is taken with random ones")
-        found = weights.resolve("random", adapter.spec, data.name)
+        found = weights.resolve("random", adapter.spec, demo=data.is_demo)
     if found is None:
         raise MibenchError(
             f"no weights of {name}, which classifies what is generated, are at hand. One of these helps:\n"

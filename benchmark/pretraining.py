@@ -60,7 +60,7 @@ def ready_weights(
         # To these records, with these options, from these weights: what was fitted to others was not asked for.
         folder = pretrain_on(registry.find(card.name), short, data, say)
         return _made(folder, adapter, data)
-    found = weights.resolve(source, adapter.spec, data.name, plug_in=plug_in, options=options)
+    found = weights.resolve(source, adapter.spec, demo=data.is_demo, plug_in=plug_in, options=options)
     if found is not None:
         return found
     if not (data.is_demo and (adapter.spec.pretrainable or adapter.spec.weights_of)):
@@ -70,7 +70,7 @@ def ready_weights(
 
 
 def _made(folder: Path, adapter: Adapter, data: Dataset) -> Weights:
-    made = weights.resolve(str(folder / pretrain.WEIGHTS), adapter.spec, data.name)
+    made = weights.resolve(str(folder / pretrain.WEIGHTS), adapter.spec, demo=data.is_demo)
     assert made is not None
     return made
 
@@ -129,7 +129,7 @@ def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -
     spec = adapter.spec
     # Published files are of the true size.
     choice = "pretrained" if data.is_demo and preset == card.demo else "auto"
-    found = weights.resolve(choice, spec, data.name, options=plain(card.options))
+    found = weights.resolve(choice, spec, demo=data.is_demo, options=plain(card.options))
     if found is None or found.path is None or isinstance(adapter, Fittable):
         # Settings and starting files that were given are meant for the method that was asked for.
         first = replace(choices, preset=preset, init=(), sets=(), micro_batch=None, resume=None)

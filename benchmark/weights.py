@@ -69,8 +69,8 @@ class Weights:
 def resolve(
     choice: str,
     spec: MethodSpec,
-    data: str,
     *,
+    demo: bool = False,
     plug_in: bool = False,
     options: Mapping[str, Any] = MethodCard.EMPTY,
 ) -> Weights | None:
@@ -79,7 +79,7 @@ def resolve(
     Args:
         choice: "auto", "random", "random:SEED", "published", "pretrained", or the path of a file.
         spec: of the method.
-        data: name of the data set it is for: pre-training on the demo heart only ever serves the demo heart.
+        demo: it is for demo data: what was pre-trained on such data only ever serves such data.
         plug_in: the method is somebody's own; "auto" then falls back on what it brings itself.
         options: of the method: pre-trainings of a network of another size do not count.
 
@@ -95,7 +95,7 @@ def resolve(
         seed = int(matched.group(1) or 0)
         return Weights("random", f"random:{seed}" if seed else "random", seed=seed)
     if choice == "auto":
-        found = _published(spec) or _newest_pretrained(spec, data, options)
+        found = _published(spec) or _newest_pretrained(spec, options, demo=demo)
         # Only its author knows whether what a plug-in makes of `load(None)` is trained.
         return Weights("own", "its own") if found is None and plug_in and not spec.pretrainable else found
     if choice == "published":
@@ -106,7 +106,7 @@ def resolve(
             )
         return published
     if choice == "pretrained":
-        return _newest_pretrained(spec, data, options)
+        return _newest_pretrained(spec, options, demo=demo)
     path = Path(choice).expanduser()
     if not path.is_file():
         raise MibenchError(
@@ -177,9 +177,9 @@ def _published(spec: MethodSpec) -> Weights | None:
     return Weights("published", path.name, path, entry["sha256"])
 
 
-def _newest_pretrained(spec: MethodSpec, data: str, options: Mapping[str, Any]) -> Weights | None:
+def _newest_pretrained(spec: MethodSpec, options: Mapping[str, Any], *, demo: bool) -> Weights | None:
     found = pretrainings(spec.weights_of or spec.name)
-    fitting = [entry for entry in found if (entry["data"]["name"] == DEMO) == (data == DEMO)]
+    fitting = [entry for entry in found if _of_demo_data(entry["data"]) == demo]
     fitting = [entry for entry in fitting if _sizes(entry["options"]) == _sizes(options)]
     if not fitting:
         return None
@@ -190,6 +190,11 @@ def _newest_pretrained(spec: MethodSpec, data: str, options: Mapping[str, Any]) 
             f"remove that folder, or pre-train again with --force"
         )
     return _pretrained(newest)
+
+
+def _of_demo_data(data: Mapping[str, Any]) -> bool:
+    """Whether a pre-training is of demo data; older ones do not keep the notice, and knew of no such data but one."""
+    return data["notice"] is not None if "notice" in data else data["name"] == DEMO
 
 
 def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def check(name: str, data: str, weights: str, preset: str | None, sets: tuple[st
     found = open_dataset(data, steps)
     preset = choose_preset(registry.find(name), preset, found, weights, lambda text: click.echo(text, err=True))
     card, adapter = make(name, preset, config.parse_sets(sets)["method"])
-    chosen = resolve(weights, adapter.spec, found.name, plug_in=card.origin != "built in", options=card.options)
+    chosen = resolve(weights, adapter.spec, demo=found.is_demo, plug_in=card.origin != "built in", options=card.options)
     if chosen is None:
         raise MibenchError(how_to_get(name, adapter.spec, found.name))
     bench = Bench(adapter, found.store, device=choose_device(device), weights=chosen)

@@ -51,7 +51,7 @@ def add(method: str, file: Path) -> None:
     from ..choices import choose_device, make
 
     _, adapter = make(method)
-    found = weights.resolve(str(file), adapter.spec, "")
+    found = weights.resolve(str(file), adapter.spec)
     assert found is not None
     report = found.load(adapter, choose_device("cpu"))
     found = weights.register(adapter.spec, file)

@@ -68,7 +68,7 @@ def test_pre_trainings_of_another_size_do_not_count(mibench: Command, with_demo:
     trained = mibench("pretrain", "--method", "stmem", *small, "--epochs", 1, "--results", tmp_path)
     assert trained.code == 0, trained.err
     tiny, other = make("stmem", "tiny"), make("stmem", "tiny", {"net": {"width": 16}})
-    choice = lambda made: weights.resolve("auto", made[1].spec, "demo", options=made[0].options)  # noqa: E731
+    choice = lambda made: weights.resolve("auto", made[1].spec, demo=True, options=made[0].options)  # noqa: E731
     assert choice(tiny) is None
     found = choice(other)
     assert found is not None
