@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark.data.build import RecordSource, build_store
+from mibench.benchmark.data.maps import Maps
 from mibench.benchmark.data.records import read_recording, write_recording
 from mibench.benchmark.data.store import SignalStore
 from mibench.benchmark.ecg import LEADS
@@ -70,6 +71,31 @@ def test_reading_in_any_order_across_shards_gives_the_recordings(folder: Path) -
         for row, signal in zip(rows, signals, strict=True):
             expected = in_millivolt(folder, store.records[row])[[LEADS.index(lead) for lead in leads]]
             np.testing.assert_allclose(signal, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("leads", [LEADS, ("I",), ("V6", "aVL", "I"), ("II", "II")])
+def test_digital_samples_divide_to_what_is_read_to_the_bit(folder: Path, leads: tuple[str, ...]) -> None:
+    store = SignalStore.open(folder)
+    rows = np.random.default_rng(2).integers(0, RECORDS, size=40)
+    place = np.empty((40, len(leads), SAMPLES), dtype=np.int16)
+    digital, gain, baseline = store.read_digital(rows, leads, place)
+    assert digital is place
+    assert (digital.dtype, gain.dtype, baseline.dtype) == (np.int16, np.float32, np.float32)
+    np.testing.assert_array_equal((digital - baseline[..., None]) / gain[..., None], store.read(rows, leads))
+    np.testing.assert_array_equal(store.read_digital(rows, leads)[0], digital)
+    with pytest.raises(ValueError, match="must be int16 of shape"):
+        store.read_digital(rows, leads, place[:-1])
+    with pytest.raises(ValueError, match="must be int16 of shape"):
+        store.read_digital(rows, leads, place.astype(np.float32))
+
+
+def test_few_shards_are_mapped_at_a_time_and_all_are_read(folder: Path) -> None:
+    store, few = SignalStore.open(folder), SignalStore.open(folder)
+    few._maps = Maps(most=2)
+    rows = np.random.default_rng(3).integers(0, RECORDS, size=60)
+    for leads in (LEADS, ("I",), ("I", "V6")):
+        np.testing.assert_array_equal(few.read(rows, leads), store.read(rows, leads))
+        assert len(few._maps) == 2
 
 
 def test_rows_may_be_a_list_a_mask_or_empty(folder: Path) -> None:
