@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,13 +70,14 @@ def estimate(sources: Sequence[RecordSource], shape: Shape, sums: Sums, target: 
     """
     place = next(parent for parent in (target, *target.parents) if parent.exists())
     seconds, good, tried = _per_record(sources, shape, sums)
-    processes = min(workers, os.cpu_count() or 1)
+    # Each process reads for itself, at the time when others write; all of them write to one disk.
+    reading, writing = seconds / min(workers, os.cpu_count() or 1), _per_write(place, shape, tried)
     return Estimate(
         records=len(sources),
         bytes=bytes_needed(len(sources), shape),
         folder=target,
         free=shutil.disk_usage(place).free,
-        seconds=seconds * len(sources) / processes if good else None,
+        seconds=max(reading, writing) * len(sources) if good else None,
         workers=workers,
         sample=tried,
     )
@@ -118,6 +120,21 @@ def _per_record(sources: Sequence[RecordSource], shape: Shape, sums: Sums) -> tu
         if time.perf_counter() - started > MOST_SECONDS:
             break
     return (time.perf_counter() - started) / tried, good, tried
+
+
+def _per_write(place: Path, shape: Shape, records: int) -> float:
+    """Seconds for each record that the disk takes to have so many of them."""
+    record = np.zeros((len(LEADS), shape.samples), dtype=np.int16).data
+    started = time.perf_counter()
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            for _ in range(records):
+                file.write(record)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return 0.0  # whoever builds will say why it cannot be written
+    return (time.perf_counter() - started) / records
 
 
 def _gigabytes(number: int) -> str:

@@ -87,10 +87,10 @@ def _map(file: Path, shape: tuple[int, int, int], *, scattered: bool) -> Mapped:
 
 
 def _affordable() -> int:
-    """Half of the files that this process may have open."""
+    """A quarter of the files that this process may have open: it may read other stores beside this one."""
     try:
         import resource
     except ImportError:
         return MOST // 16
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST if limit == resource.RLIM_INFINITY else max(16, min(MOST, limit // 2))
+    return MOST if limit == resource.RLIM_INFINITY else max(16, min(MOST, limit // 4))
