@@ -12,6 +12,7 @@ from ..adapters.errors import MibenchError
 from ..adapters.options import merge, plain
 from . import config, weights
 from .choices import MethodChoices, PretrainChoices, Say, choose_preset, once, open_data, request_for
+from .data.catalog import default_pretraining_name
 from .data.dataset import Dataset
 from .protocols import pretrain
 from .weights import Weights
@@ -23,7 +24,7 @@ def pretrain_and_show(method: str, choices: PretrainChoices, say: Say) -> str:
     """Pre-train a method; what came of it, as text."""
     say = once(say)
     card = registry.find(method)
-    data = open_data(choices.data, say)
+    data = open_data(choices.data or default_pretraining_name(), say)
     folder = pretrain_on(card, choices, data, say)
     lines = [f"weights: {folder / pretrain.WEIGHTS}"]
     beside = {

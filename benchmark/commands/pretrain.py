@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from .options import data_option, device_option, force_option, preset_option, results_option, set_option
+from ...adapters.errors import MibenchError
+from .options import ManyValues, data_option, device_option, force_option, preset_option, results_option, set_option
 
 
-@click.command("pretrain")
-@click.option("--method", required=True, metavar="NAME", help="Name, or file.py:Class")
+@click.command("pretrain", cls=ManyValues)
+@click.option("--method", "methods", multiple=True, required=True, metavar="NAME", help="Name, or file.py:Class")
 @data_option
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the records  [default: the method's, on demo 2]")
 @click.option(
@@ -31,13 +32,14 @@ from .options import data_option, device_option, force_option, preset_option, re
 )
 @click.option("--compile/--no-compile", "compiled", default=False, help="Let torch compile the network first")
 @click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Also write event files there")
+@click.option("--plan", is_flag=True, help="Only say what it would take here: disk, memory, hours")
 @preset_option
 @set_option
 @device_option
 @results_option
 @force_option
 def command(
-    method: str,
+    methods: tuple[str, ...],
     data: str | None,
     epochs: int | None,
     batch_size: int | None,
@@ -50,6 +52,7 @@ def command(
     teacher_cache: bool,
     compiled: bool,
     tensorboard: Path | None,
+    plan: bool,
     preset: str | None,
     sets: tuple[str, ...],
     device: str,
@@ -70,6 +73,9 @@ def command(
     mibench pretrain --method stmem --data ptb-xl --epochs 800 --set method.net.checkpoint_activations=true
     mibench pretrain --method heartlang --data ptb-xl     # its vocabulary first, where there is none
     mibench pretrain --method mcma --data ptb-xl --set method.net.kernel=5
+    torchrun --nproc-per-node 4 --no-python mibench pretrain --method selfmis --data ptb-xl --batch-size 512
+    mibench pretrain --method selfmis --data ptb-xl --batch-size 512 --micro-batch 128 --set protocol.negatives=local
+    mibench pretrain --method selfmis simclr --plan       # disk, memory and hours on MIMIC-IV-ECG, on this machine
     mibench pretrain --method noise-matched --set method.like=mcma --init like=weights.safetensors
 
     Epochs, batch, optimiser and schedule are those that each method was published with: `mibench methods show NAME`.
@@ -100,6 +106,18 @@ def command(
     )
     # Of several processes one speaks.
     quiet = rank() > 0
-    text = pretrain_and_show(method, choices, say=lambda line: None if quiet else click.echo(line, err=True))
+
+    def say(line: str) -> None:
+        if not quiet:
+            click.echo(line, err=True)
+
+    if plan:
+        from ..plan import plan_and_show
+
+        click.echo(plan_and_show(methods, choices, say))
+        return
+    if len(methods) != 1:
+        raise MibenchError("one method is pre-trained at a time: give one --method; --plan takes several, or `all`")
+    text = pretrain_and_show(methods[0], choices, say)
     if not quiet:
         click.echo(text)

@@ -234,7 +234,7 @@ class _BothNets(nn.Module):
         self.objective = objective
 
     def forward(self, ecg: Tensor) -> tuple[Tensor, Tensor]:
-        return self.objective.embed({"single_lead": ecg[:, :1], "twelve_lead": ecg})
+        return self.objective.learn({"single_lead": ecg[:, :1]}), self.objective.teach(ecg)
 
 
 def _cost(module: nn.Module, leads: int) -> tuple[int, int]:
