@@ -177,7 +177,7 @@ def pretrain_command(results_folder: Path) -> list[str]:
         *(sys.executable, "-m", "mibench.benchmark.cli", "pretrain", "--method", "selfmis", "--data", "demo"),
         *(
             "--epochs",
-            "6",
+            "12",
             "--batch-size",
             "16",
             "--checkpoint-steps",
@@ -187,6 +187,19 @@ def pretrain_command(results_folder: Path) -> list[str]:
             *TINY_ARGUMENTS,
         ),
     ]
+
+
+def ended_by(number: signal.Signals, tmp_path: Path, environment: dict[str, str], home: Path) -> tuple[int, str]:
+    """Start a training, and end it after a checkpoint of its own; its exit code, and what it said."""
+    before = set(home.rglob("step-*.pt"))
+    process = subprocess.Popen(pretrain_command(tmp_path / "r2"), env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not set(home.rglob("step-*.pt")) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    said = process.communicate()[1]
+    assert not list(home.rglob(pretrain.FINISHED)), "it must end before it is done"
+    return process.returncode, said
 
 
 def test_killed_and_started_again_it_ends_the_same_bit_for_bit(
@@ -202,14 +215,12 @@ def test_killed_and_started_again_it_ends_the_same_bit_for_bit(
     subprocess.run(pretrain_command(tmp_path / "r1"), env=calm, check=True, capture_output=True, timeout=120)
 
     killed = {**os.environ, "MIBENCH_HOME": str(homes["killed"])}
-    process = subprocess.Popen(pretrain_command(tmp_path / "r2"), env=killed, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(homes["killed"].rglob("step-*.pt")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert not list(homes["killed"].rglob(pretrain.FINISHED)), "it must die before it is done"
+    asked, said = ended_by(signal.SIGTERM, tmp_path, killed, homes["killed"])
+    assert asked == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM: selfmis at step" in said
+    assert "the same command goes on from there" in said
+    code, _ = ended_by(signal.SIGKILL, tmp_path, killed, homes["killed"])
+    assert code == -signal.SIGKILL
     again = subprocess.run(
         pretrain_command(tmp_path / "r2"), env=killed, check=True, capture_output=True, text=True, timeout=120
     )
