@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .published import Figures
 
 AVERAGES = ("Avg", "Avg6")
+_WAYS = {"supervised": " (networks trained end to end)"}
+"""What the name of a protocol does not say."""
+
 COLUMNS: tuple[str, ...] = (*MI_STATEMENTS, *AVERAGES)
 
 
@@ -99,7 +102,8 @@ class Board:
     @property
     def caption(self) -> str:
         """What the table shows, after the warning where there is one."""
-        text = f"ROC AUC (x100) with 95 % intervals, {self.protocol} v{self.version} on {self.data}."
+        way = _WAYS.get(self.protocol, "")
+        text = f"ROC AUC (x100) with 95 % intervals, {self.protocol} v{self.version}{way} on {self.data}."
         if self.classifier is not None:
             text = _of_generated_leads(text, self.classifier)
         return f"{self.warning}. {text}" if self.warning else text

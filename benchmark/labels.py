@@ -8,6 +8,9 @@ from typing import Any
 
 from .generation_block import UNTRAINED, sees_of
 
+SUPERVISED = "supervised"
+"""The protocol that trains the network itself, whatever weights it starts from."""
+
 Record = Mapping[str, Any]
 
 _SEEN = {"record": ", sees the real leads", "another-record": ", sees another patient's leads"}
@@ -29,7 +32,7 @@ def label_variants(rows: Sequence[Record]) -> list[str]:
 
 def label_weights(rows: Sequence[Record], variants: Sequence[str]) -> list[str]:
     """For each row's record, where its weights came from; file names only where the rest would not tell rows apart."""
-    labels = [_source(row["weights"]) for row in rows]
+    labels = [_source(row) for row in rows]
     for detail in (_name, _digest):
         shown = [(row["method"]["name"], row["ratio"], variant) for row, variant in zip(rows, variants, strict=True)]
         seen = Counter(zip(shown, labels, strict=True))
@@ -48,8 +51,11 @@ def _digest(record: Record) -> str:
     return str(record["weights"].get("sha256") or "")[:8]
 
 
-def _source(weights: Mapping[str, Any]) -> str:
+def _source(record: Record) -> str:
+    weights = record["weights"]
     source = str(weights["source"])
+    if source == "random" and record["protocol"]["name"] == SUPERVISED:
+        return "random start"  # trained from there on labels: no anchor
     if source in UNTRAINED:
         return f"{source} (anchor)"
     if source == "own":

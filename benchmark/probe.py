@@ -117,7 +117,7 @@ def train_heads(
     for epoch in range(settings.epochs):
         batch.train_epoch(epoch)
         scores = batch.validate(validation[0])
-        batch.keep_best(epoch, _monitor(scores, labels, validation[1], columns, settings.monitor))
+        batch.keep_best(epoch, monitored_score(scores, labels, validation[1], columns, settings.monitor))
         if progress:
             progress(epoch + 1)
         if not batch.active:
@@ -126,15 +126,21 @@ def train_heads(
     return [trained[order.index(index)] for index in range(len(tasks))]
 
 
-def _monitor(
-    scores: Tensor, labels: npt.NDArray[np.generic], targets: Tensor, columns: list[int], kind: str
+def monitored_score(
+    scores: Tensor, labels: npt.NDArray[np.generic], targets: Tensor, columns: Sequence[int], kind: str
 ) -> npt.NDArray[np.float64]:
-    """(heads, records, statements) scores -> (heads,), higher is better."""
+    """(heads, records, statements) scores -> (heads,), higher is better: what early stopping looks at.
+
+    Args:
+        labels, targets: (records, statements), the same as an array and as a tensor beside the scores.
+        columns: statements that count for the AUCs.
+        kind: as `ProbeSettings.monitor`.
+    """
     if kind == "loss":
         target = targets.float().expand_as(scores)
         loss = F.binary_cross_entropy_with_logits(scores, target, reduction="none")
         return -loss.mean(dim=(1, 2)).double().cpu().numpy()
-    return macro(auc(scores[..., columns].cpu().numpy(), labels[:, columns]))
+    return macro(auc(scores[..., list(columns)].cpu().numpy(), labels[:, list(columns)]))
 
 
 class _Batch:

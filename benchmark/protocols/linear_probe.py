@@ -21,7 +21,6 @@ from ...adapters.options import plain
 from ...adapters.signal import prepare
 from .. import results
 from ..frozen import Frozen, RefusedWeightsError, embeddings_of
-from ..provenance import now, provenance
 from ..weights import Weights
 from . import probing
 from .request import Request
@@ -60,11 +59,11 @@ def run(
         MibenchError: the data have no folds, or the method's outputs are wrong; the failure is recorded.
     """
     split = request.data.split()
-    runs = [_plan(request, weights, settings, version, ratio, seed) for ratio in ratios for seed in seeds]
+    runs = plan(request, weights, settings, version, ratios, seeds)
     place = (request.results, request.data.name, f"{NAME}-v{version}", request.method)
     missing = probing.missing(request, weights, runs, place)
     if missing:
-        _assert_fitting(request, settings)
+        assert_fitting(request, settings)
         started = time.monotonic()
         try:
             frozen = embeddings_of(request, weights, settings.observed_leads)
@@ -75,29 +74,25 @@ def run(
             raise
         except Exception as problem:
             for failed in missing:
-                record = _envelope(request, weights, settings, version, failed, split, None, started)
+                record = _envelope(request, weights, settings, failed, split, None, started)
                 results.write_failure(request.results, record, str(problem) or type(problem).__name__)
             raise
         for ready, head in zip(missing, heads, strict=True):
-            record = _envelope(request, weights, settings, version, ready, split, frozen, started)
+            record = _envelope(request, weights, settings, ready, split, frozen, started)
             scored = probing.score(request, settings, split, ready.ratio, ready.seed, head, features["test"])
             results.write(request.results, {**record, **scored.blocks}, scored.predictions)
     return [results.record_path(*place, run.key) for run in runs]
 
 
-def _plan(request: Request, weights: Weights, settings: Settings, version: int, ratio: float, seed: int) -> probing.Run:
-    determinants = {
-        "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
-        "method": request.method_identity(),
-        "weights": weights.identity(),
-        "data": request.data.manifest,
-        "ratio": ratio,
-        "seed": seed,
-    }
-    return probing.Run(ratio, seed, results.run_key(determinants), determinants)
+def plan(
+    request: Request, weights: Weights, settings: Settings, version: int, ratios: Sequence[float], seeds: Sequence[int]
+) -> list[probing.Run]:
+    """The runs that `run` would make."""
+    protocol = {"name": NAME, "version": version, "settings": plain(settings)}
+    return probing.plan(protocol, request, weights, ratios, seeds)
 
 
-def _assert_fitting(request: Request, settings: Settings) -> None:
+def assert_fitting(request: Request, settings: Settings) -> None:
     """Refuse leads or a record length that the method does not take, before anything counts as a failed run."""
     store = request.data.store
     silence = torch.zeros(1, len(settings.observed_leads), store.samples)
@@ -108,7 +103,6 @@ def _envelope(
     request: Request,
     weights: Weights,
     settings: Settings,
-    version: int,
     run: probing.Run,
     split: dict[str, npt.NDArray[np.int64]],
     frozen: Frozen | None,
@@ -117,16 +111,4 @@ def _envelope(
     data = request.data_record(settings.observed_leads, {part: len(rows) for part, rows in split.items()})
     if frozen is not None and frozen.without_tokens is not None:
         data["without_tokens"] = frozen.without_tokens
-    return {
-        "schema": results.SCHEMA_VERSION,
-        "key": run.key,
-        "created": now(),
-        "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
-        "method": request.method_record(),
-        "weights": weights.to_record(frozen.notes if frozen else ()),
-        "data": data,
-        "ratio": run.ratio,
-        "seed": run.seed,
-        "determinants": run.determinants,
-        "provenance": provenance(str(request.batching.device), time.monotonic() - started),
-    }
+    return probing.envelope(request, weights, run, data, frozen.notes if frozen else (), started)

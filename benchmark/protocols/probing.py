@@ -5,6 +5,8 @@ The validation fold chooses the epoch; the test fold is looked at once, for the 
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from .. import results
 from ..ecg import MI_STATEMENTS
 from ..metrics import auc, macro
 from ..probe import Head, HeadTask, ProbeSettings, train_heads
+from ..provenance import now, provenance
 from ..seeds import derive
 from ..stats import summarize
 from ..weights import Weights
@@ -61,6 +64,52 @@ class Scored:
     predictions: dict[str, npt.NDArray[Any]]
 
 
+def plan(
+    protocol: Mapping[str, Any], request: Request, weights: Weights, ratios: Sequence[float], seeds: Sequence[int]
+) -> list[Run]:
+    """The runs of every ratio and seed, with their keys; nothing is looked at but names and hashes.
+
+    Args:
+        protocol: its name, version and settings, as records keep them.
+    """
+    shared = {
+        "protocol": dict(protocol),
+        "method": request.method_identity(),
+        "weights": weights.identity(),
+        "data": request.data.manifest,
+    }
+    runs = []
+    for ratio, seed in itertools.product(ratios, seeds):
+        determinants = {**shared, "ratio": ratio, "seed": seed}
+        runs.append(Run(ratio, seed, results.run_key(determinants), determinants))
+    return runs
+
+
+def envelope(
+    request: Request, weights: Weights, run: Run, data: Mapping[str, Any], notes: Sequence[str], started: float
+) -> dict[str, Any]:
+    """What a run's record holds beside its figures.
+
+    Args:
+        data: as `Request.data_record` gives it.
+        notes: what loading the weights found.
+        started: by the monotonic clock.
+    """
+    return {
+        "schema": results.SCHEMA_VERSION,
+        "key": run.key,
+        "created": now(),
+        "protocol": run.determinants["protocol"],
+        "method": request.method_record(),
+        "weights": weights.to_record(notes),
+        "data": dict(data),
+        "ratio": run.ratio,
+        "seed": run.seed,
+        "determinants": run.determinants,
+        "provenance": provenance(str(request.batching.device), time.monotonic() - started),
+    }
+
+
 def missing(request: Request, weights: Weights, runs: Sequence[Run], place: tuple[Path, str, str, str]) -> list[Run]:
     """The runs that are still to be made, and a word on the others.
 
@@ -100,10 +149,8 @@ def train(
         MibenchError: the validation fold has no positive of any statement.
     """
     device = request.batching.device
-    columns = trained_columns(request, settings)
-    labels = request.data.labels[:, columns]
-    if not labels[split["validation"]].any():
-        raise MibenchError(f"{request.data.name}: the validation fold has no positive of any statement to select on")
+    labels = request.data.labels[:, trained_columns(request, settings)]
+    assert_selectable(request, settings, split)
     position = {row: place for place, row in enumerate(split["train"].tolist())}
     tasks = []
     for ratio, seed in places:
@@ -113,9 +160,7 @@ def train(
     def tensors(part: str) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.from_numpy(features[part]).to(device), torch.from_numpy(labels[split[part]]).to(device)
 
-    monitored = None
-    if settings.monitor == "auc9":
-        monitored = [columns.index(column) for column in request.data.mi_columns()]
+    monitored = monitored_columns(request, settings)
     bar = request.steps(f"training {len(tasks)} heads", settings.epochs)
     heads = train_heads(tasks, tensors("train"), tensors("validation"), settings, monitored, bar)
     bar(settings.epochs)
@@ -174,3 +219,20 @@ def score(
 def trained_columns(request: Request, settings: Settings) -> list[int]:
     """The label columns that the heads are trained on."""
     return request.data.mi_columns() if settings.labels == "mi9" else list(range(len(request.data.statements)))
+
+
+def monitored_columns(request: Request, settings: Settings) -> list[int]:
+    """Those among the trained columns that early stopping looks at."""
+    columns = trained_columns(request, settings)
+    nine = request.data.mi_columns()
+    return [place for place, column in enumerate(columns) if settings.monitor != "auc9" or column in nine]
+
+
+def assert_selectable(request: Request, settings: Settings, split: Mapping[str, Rows]) -> None:
+    """Refuse data on which no epoch can be chosen.
+
+    Raises:
+        MibenchError: the validation fold has no positive of any statement.
+    """
+    if not request.data.labels[split["validation"]][:, trained_columns(request, settings)].any():
+        raise MibenchError(f"{request.data.name}: the validation fold has no positive of any statement to select on")

@@ -231,7 +231,7 @@ def test_the_papers_figures_stand_beside_ours(sample: list[dict[str, Any]]) -> N
         {"data": "my-hospital"},
         {"source": "random"},
         {"leads": ("I", "II")},
-        {"protocol": "retrieval"},
+        {"protocol": "supervised"},
         {"ratio": 0.1},
         {"method": "unheard-of"},
     ],

@@ -112,7 +112,7 @@ def test_what_determines_the_number_is_the_key_and_nothing_else(demo: Dataset, t
     request = request_for(demo, tmp_path)
 
     def key(changed: Request = request, weights: Weights = RANDOM, settings: Settings = QUICK) -> str:
-        return linear_probe._plan(changed, weights, settings, 1, 1.0, 0).key
+        return linear_probe.plan(changed, weights, settings, 1, [1.0], [0])[0].key
 
     base = key()
     small = replace(request, batching=Batching(torch.device("cpu"), batch_size=1))
