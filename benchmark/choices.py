@@ -60,13 +60,14 @@ class GenerateChoices(MethodChoices):
 
 @dataclass(frozen=True)
 class RunChoices(GenerateChoices):
-    """The options of `mibench run`; ratios in percent, seeds a number of them."""
+    """The options of `mibench run`; ratios in percent, seeds a number of them; protocol None is that of the kind."""
 
     ratios: tuple[float, ...] = (100.0,)
     seeds: int = 1
     leads: tuple[str, ...] = ()
     companions: bool | None = None
     train_on: tuple[Literal["real", "generated"], ...] = ("real",)
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)

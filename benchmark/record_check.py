@@ -106,6 +106,15 @@ _FINISHED: dict[str, dict[str, Any]] = {
 """What `generation` must hold once a run of a protocol has finished."""
 
 
+_RETRIEVAL: dict[str, Any] = {
+    **dict.fromkeys(("queries", "patients", "gallery", "loss_batch", "loss_batches"), int),
+    **dict.fromkeys(("recall", "interval", "chance", "losses"), dict),
+    **{f"{name}.{depth}": _NUMBER for name in ("recall", "chance") for depth in ("1", "5", "10")},
+    **dict.fromkeys(("median_rank", "infonce_chance"), _NUMBER),
+}
+"""What `retrieval` must hold wherever it stands."""
+
+
 def fault(record: Mapping[str, Any]) -> str | None:
     """What is wrong with a record of the current schema, in a few words; None for a whole one."""
     for path, kinds in _REQUIRED:
@@ -123,7 +132,7 @@ def fault(record: Mapping[str, Any]) -> str | None:
         return "`status` is neither done nor failed"
     if record["predictions"] is not None and not {"file", "sha256"} <= record["predictions"].keys():
         return "`predictions` names no file"
-    return _interval_fault(record["metrics"] or {}) or _generation_fault(record)
+    return _interval_fault(record["metrics"] or {}) or _generation_fault(record) or _retrieval_fault(record)
 
 
 def _interval_fault(metrics: Mapping[str, Any]) -> str | None:
@@ -178,6 +187,22 @@ def _signal_fault(signal: Mapping[str, Any]) -> str | None:
     for lead, line in (signal.get("r_amplitude") or {}).items():
         if not isinstance(line, (dict, _NONE)) or not _all_are((line or {}).values(), _MAYBE_NUMBER):
             return f"`generation.signal.r_amplitude.{lead}` holds what does not belong there"
+    return None
+
+
+def _retrieval_fault(record: Mapping[str, Any]) -> str | None:
+    block = record.get("retrieval")
+    if block is None and (record["protocol"]["name"] != "retrieval" or record["status"] != "done"):
+        return None
+    if not isinstance(block, dict):
+        return "`retrieval` is missing or of another kind"
+    for path, kinds in _RETRIEVAL.items():
+        if not isinstance(_at(block, path), kinds):
+            return f"`retrieval.{path}` is missing or of another kind"
+    if not _all_are(block["losses"].values(), _NUMBER):
+        return "`retrieval.losses` holds what is no number"
+    if not all(_are_ends(ends) for ends in block["interval"].values()):
+        return "`retrieval.interval` holds what is not [low, high]"
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .board import COLUMNS, Board, Value
 from .fidelity_board import fidelity_grid
-from .grid import Cell, Grid, auc_grid, has_spreads
+from .grid import Cell, Grid, Line, auc_grid, has_spreads
 from .render_csv import sheet
 from .render_html import page
 from .render_latex import latex
@@ -103,14 +103,20 @@ def grid_text(grid: Grid) -> str:
     left = sum(side == "left" for side in grid.alignment)
 
     def cell(cell: Cell) -> str:
-        return cell.text + (f"\n{cell.between.join(cell.second)}" if cell.second else "")
+        text = cell.text + (f" [{cell.mark}]" if cell.mark else "")
+        return text + (f"\n{cell.between.join(cell.second)}" if cell.second else "")
+
+    def name(line: Line) -> str:
+        if line.kind == "paper":
+            return f"  {line.cells[0].text}"
+        return f"{cell(line.cells[0])}\n  {line.cells[1].text}".rstrip()
 
     body = [
         [
-            f"{line.cells[0].text}\n  {line.cells[1].text}",
+            name(line),
             *map(cell, line.cells[left:]),
             # The second line prints numbers too.
-            *(f"{notice.text}\n{notice.text}" for notice in line.cells[2:left]),
+            *(f"{notice.text}\n{notice.text}".strip() for notice in line.cells[2:left]),
         ]
         for line in grid.lines
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 from ..adapters import registry
 from ..adapters.base import Adapter, Fittable, MethodCard
 from ..adapters.errors import MibenchError
-from . import config, results
+from . import config, results, retrieval_table
 from .choices import GenerateChoices, RunChoices, Say, choose_leads, choose_preset, once, open_data, request_for
 from .data.dataset import Dataset
+from .measure import assert_taught, choose_protocol, measurement
 from .pipeline import classifier_for, generator_of
 from .pretraining import ready_weights
-from .protocols import generative, latent_fid, linear_probe
+from .protocols import generative, latent_fid, linear_probe, retrieval, supervised
 from .tables import leaderboards, load_paper, render_all
+from .teacher_student import weights_beside
 
 
 def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
@@ -33,7 +35,8 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
     presets = {card.name: choose_preset(card, choices.preset, data, choices.weights, say) for card in cards}
     for card in cards:
         paths += _run_one(card, choices.weights, replace(choices, preset=presets[card.name]), ratios, data, say)
-    wanted = data.is_demo if choices.companions is None else choices.companions
+    usual = choices.protocol in (None, linear_probe.NAME, generative.NAME)
+    wanted = data.is_demo and usual if choices.companions is None else choices.companions
     if wanted:
         anchors = replace(
             choices, preset=None, sets=tuple(text for text in choices.sets if text.startswith("protocol."))
@@ -42,8 +45,15 @@ def run_and_show(methods: Sequence[str], choices: RunChoices, say: Say) -> str:
             # An anchor of the same method is of the same size; other methods have options of their own.
             own = replace(choices, preset=presets[name]) if name in presets else anchors
             paths += _run_one(registry.find(name), source, own, ratios, data, say)
-    records = [results.read(path) for path in dict.fromkeys(paths)]
-    return render_all(leaderboards(records, load_paper()), "text").rstrip()
+    return show([results.read(path) for path in dict.fromkeys(paths)])
+
+
+def show(records: Sequence[Mapping[str, Any]]) -> str:
+    """What came of some runs: their boards, and the table of what was retrieved."""
+    found = [record for record in records if record["protocol"]["name"] == retrieval.NAME]
+    rows = [record for record in records if record["protocol"]["name"] != retrieval.NAME]
+    texts = [render_all(leaderboards(rows, load_paper()), "text").rstrip()] if rows else []
+    return "\n\n".join([*texts, *([retrieval_table.text(found).rstrip()] if found else [])])
 
 
 def fid_and_show(methods: Sequence[str], choices: GenerateChoices, say: Say, *, form: str = "text") -> str:
@@ -69,20 +79,18 @@ def fid_and_show(methods: Sequence[str], choices: GenerateChoices, say: Say, *, 
 def _run_one(
     card: MethodCard, source: str, choices: RunChoices, ratios: Sequence[float], data: Dataset, say: Say
 ) -> list[Path]:
-    sets = config.parse_sets(choices.sets)
-    card = registry.resolve_options(card, choices.preset, sets["method"])
+    card = registry.resolve_options(card, choices.preset, config.parse_sets(choices.sets)["method"])
     adapter = registry.create(card)
-    if adapter.spec.kind == "part":
-        raise MibenchError(f"{card.name} is what another method's pre-training starts from: there is nothing to probe")
-    if adapter.spec.kind == "generator":
+    protocol = choose_protocol(card, adapter, choices.protocol)
+    if protocol == generative.NAME:
         return _run_generator(card, adapter, source, choices, ratios, data, say)
-    leads = {"observed_leads": list(choose_leads(choices.leads))} if choices.leads else {}
-    settings, version = config.protocol(
-        linear_probe.NAME, linear_probe.Settings, leads, sets["protocol"], data=data.name
-    )
-    request = request_for(card, adapter, data, choices, say)
+    if protocol == retrieval.NAME:
+        assert_taught(card, adapter)
+        source = weights_beside(source)
+    elif not data.labelled:
+        raise MibenchError(f"{data.name} has no labels: it is for mibench pretrain and --protocol retrieval")
     found = ready_weights(card, adapter, source, choices, data, say)
-    return linear_probe.run(request, found, settings, version, ratios, range(choices.seeds))
+    return measurement(protocol, card, adapter, found, choices, ratios, data, say).run()
 
 
 def _run_generator(
@@ -116,6 +124,8 @@ def _companions(cards: Sequence[MethodCard], choices: RunChoices, data: Dataset)
     # A closed form has nothing to be trained, so its random weights are no anchor of anything.
     wanted = [(name, "random") for name, adapter in adapters.items() if not isinstance(adapter, Fittable)]
     named = config.load("data", data.name).get("companions", {})
+    if choices.protocol in (retrieval.NAME, supervised.NAME):
+        named = {}  # anchors that have neither a teacher nor a network to train
     for kind in dict.fromkeys(adapter.spec.kind for adapter in adapters.values()):
         wanted += [(entry["method"], entry["weights"]) for entry in named.get(kind, [])]
     return [pair for pair in dict.fromkeys(wanted) if pair not in {(name, choices.weights) for name in adapters}]

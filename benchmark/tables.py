@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Board", "Row", "Value", "leaderboards", "load_paper", "render", "render_all"]
 
-_NOT_ROWS = ("pretrain", "latent_fid")
+_NOT_ROWS = ("pretrain", "latent_fid", "retrieval")
 _FIRST = "`mibench run --method selfmis` makes the first row"
 
 Record = Mapping[str, Any]
@@ -155,12 +155,12 @@ def _row(group: Sequence[Record], variant: str, weights: str, published: Figures
     metrics = [record["metrics"] for record in done]
     averages = [entry["avg"] for entry in metrics if entry.get("avg") is not None]
     values = {
-        name: _mean_value([(m["auc"].get(name), m.get("interval", {}).get(name)) for m in metrics])
+        name: mean_value([(m["auc"].get(name), m.get("interval", {}).get(name)) for m in metrics])
         for name in MI_STATEMENTS
     }
     for name in AVERAGES:
         short = name.lower()
-        values[name] = _mean_value([(m.get(short), m.get(f"{short}_interval")) for m in metrics])
+        values[name] = mean_value([(m.get(short), m.get(f"{short}_interval")) for m in metrics])
     method, first = head["method"], done[0] if done else head
     return Row(
         rank=None,
@@ -185,7 +185,8 @@ def _row(group: Sequence[Record], variant: str, weights: str, published: Figures
     )
 
 
-def _mean_value(found: Sequence[tuple[float | None, Sequence[Any] | None]]) -> Value:
+def mean_value(found: Sequence[tuple[float | None, Sequence[Any] | None]]) -> Value:
+    """The mean over seeds of (AUC, interval as records keep it), the ends of the intervals averaged as well."""
     areas = [area for area, _ in found if area is not None]
     intervals = [interval for area, interval in found if area is not None and interval is not None]
     if not areas:

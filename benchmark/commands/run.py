@@ -36,6 +36,11 @@ from .options import (
     help="Share of the training records  [default: 100]",
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of probe seeds")
+@click.option(
+    "--protocol",
+    type=click.Choice(["linear_probe", "generative", "retrieval", "supervised"]),
+    help="How it is measured  [default: linear_probe for encoders, generative for generators]",
+)
 @leads_option("Leads that were recorded, or `all`  [default: I]")
 @preset_option
 @set_option
@@ -59,6 +64,7 @@ def command(
     weights: str,
     ratios: tuple[float, ...],
     seeds: int,
+    protocol: str | None,
     leads: tuple[str, ...],
     preset: str | None,
     sets: tuple[str, ...],
@@ -99,6 +105,7 @@ def command(
         weights=weights,
         ratios=tuple(ratios),
         seeds=seeds,
+        protocol=protocol,
         leads=leads,
         preset=preset,
         sets=sets,

@@ -73,6 +73,47 @@ def test_whole_records_are_whole(make_record: MakeRecord, make_generative: MakeR
         validator.validate(record)
 
 
+def retrieved(record: dict[str, Any]) -> dict[str, Any]:
+    """What `mibench run --protocol retrieval` keeps."""
+    depths = ("1", "5", "10")
+    block = {
+        **{"queries": 5000, "patients": 1187, "gallery": 5000, "loss_batch": 128, "loss_batches": 39},
+        "recall": dict(zip(depths, (0.46, 0.74, 0.83), strict=True)),
+        "interval": {"1": [0.44, 0.48], "5": None},
+        "chance": dict(zip(depths, (0.0002, 0.001, 0.002), strict=True)),
+        "losses": {"siglip_sum": 1.2, "infonce": 0.63},
+        **{"median_rank": 2.0, "infonce_chance": 4.852},
+    }
+    kept = {name: value for name, value in record.items() if name != "generation"}
+    protocol = {**record["protocol"], "name": "retrieval"}
+    return {**kept, "protocol": protocol, "metrics": None, "training": None, "ratio": None, "retrieval": block}
+
+
+def test_a_retrieval_is_whole_or_refused_by_both(make_record: MakeRecord, validator: Validator) -> None:
+    record = retrieved(make_record())
+    stopped = {"status": "failed", "error": "out of memory"}
+    for whole in (record, {**record, **stopped, "retrieval": None}, {**make_record(), "retrieval": None}):
+        assert fault(whole) is None
+        validator.validate(whole)
+    damages: list[tuple[tuple[str, ...], Any]] = [
+        ((), None),
+        (("queries",), "many"),
+        (("recall",), [0.1]),
+        (("recall", "5"), None),
+        (("chance", "10"), "none"),
+        (("interval", "1"), [0.1]),
+        (("losses", "infonce"), None),
+        (("median_rank",), None),
+    ]
+    for path, value in damages:
+        damaged = changed(record, ("retrieval", *path), value)
+        assert "retrieval" in (fault(damaged) or ""), path
+        assert not validator.is_valid(damaged), path
+    for path in (("retrieval",), *(("retrieval", name) for name in record["retrieval"])):
+        assert "retrieval" in (fault(without(record, path)) or ""), path
+        assert not validator.is_valid(without(record, path)), path
+
+
 DAMAGES: list[tuple[tuple[str, ...], Any]] = [
     ((), None),
     ((), []),
@@ -186,3 +227,4 @@ def test_every_field_of_generation_is_described(validator: Validator) -> None:
 
     assert undescribed(definitions["generation"], "generation") == []
     assert undescribed(definitions["regression"], "regression") == []
+    assert undescribed(definitions["retrieval"], "retrieval") == []
