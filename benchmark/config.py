@@ -13,32 +13,35 @@ from ..adapters.errors import MibenchError
 from ..adapters.options import build, did_you_mean, merge
 
 T = TypeVar("T")
-_ROOT = __name__.rpartition(".benchmark")[0]
+ROOT = __name__.rpartition(".benchmark")[0]
 SECTIONS = ("method", "protocol")
 
 
 def load(kind: str, name: str) -> dict[str, Any]:
     """The content of `configs/KIND/NAME.yaml`; empty when there is no such file."""
-    file = resources.files(f"{_ROOT}.configs") / kind / f"{name}.yaml"
+    file = resources.files(f"{ROOT}.configs") / kind / f"{name}.yaml"
     if not file.is_file():
         return {}
     return dict(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
 
 
-def parse_sets(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
+def parse_sets(pairs: Sequence[str], known: Sequence[str] = SECTIONS) -> dict[str, dict[str, Any]]:
     """`("method.loss.t=0.1", ...)` as nested values by section.
+
+    Args:
+        known: the sections there are.
 
     Raises:
         MibenchError: not of the form section.key=value, or an unknown section.
     """
-    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    sections: dict[str, dict[str, Any]] = {name: {} for name in known}
     for pair in pairs:
         path, equals, text = pair.partition("=")
         section, *keys = path.strip().split(".")
         if not equals or not keys or not all(keys):
-            raise MibenchError(f"--set takes section.key=value, such as protocol.epochs=5; got `{pair}`")
-        if section not in SECTIONS:
-            raise MibenchError(f"--set {pair}: unknown section `{section}`{did_you_mean(section, list(SECTIONS))}")
+            raise MibenchError(f"--set takes section.key=value, such as {known[-1]}.epochs=5; got `{pair}`")
+        if section not in known:
+            raise MibenchError(f"--set {pair}: unknown section `{section}`{did_you_mean(section, list(known))}")
         sections[section] = merge(sections[section], _nested(keys, _scalar(text, pair)))
     return sections
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..adapters import registry
@@ -15,6 +15,7 @@ from .choices import MethodChoices, PretrainChoices, Say, choose_preset, once, o
 from .data.catalog import default_pretraining_name
 from .data.dataset import Dataset
 from .protocols import pretrain
+from .protocols.request import Request
 from .weights import Weights
 
 OPTION = "options."
@@ -76,12 +77,22 @@ def _made(folder: Path, adapter: Adapter, data: Dataset) -> Weights:
     return made
 
 
-def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
-    """Pre-train or fit a method, what it starts from first; the folder of its weights."""
+@dataclass(frozen=True)
+class Prepared:
+    """A pre-training that was asked for: the method on its data, the settings, and the files that were given."""
+
+    request: Request
+    settings: pretrain.Settings
+    version: int
+    init: dict[str, Path]
+    preset: str | None
+
+
+def prepare_pretraining(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Prepared:
+    """What `pretrain_on` would do, before it looks for what the method starts from."""
     sets = config.parse_sets(choices.sets)
     preset = choose_preset(card, choices.preset, data, "pretrained", say)
     card = _with_parts_of_the_demo(registry.resolve_options(card, preset, sets["method"]), data)
-    options = plain(card.options)
     chosen = {"epochs": choices.epochs, "batch_size": choices.batch_size, "micro_batch": choices.micro_batch}
     given = {name: value for name, value in chosen.items() if value is not None}
     shown = card.demo_pretraining if data.is_demo and preset == card.demo else {}
@@ -89,8 +100,15 @@ def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: 
     settings, version = config.protocol(
         pretrain.NAME, pretrain.Settings, shown, sets["protocol"], given, data=data.name, method=card.pretraining
     )
-    request = request_for(card, adapter, data, choices, say)
-    init = _init(choices.init)
+    return Prepared(request_for(card, adapter, data, choices, say), settings, version, _init(choices.init), preset)
+
+
+def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
+    """Pre-train or fit a method, what it starts from first; the folder of its weights."""
+    prepared = prepare_pretraining(card, choices, data, say)
+    request, settings, version, init = prepared.request, prepared.settings, prepared.version, prepared.init
+    card, adapter, preset = request.card, request.adapter, prepared.preset
+    options = plain(card.options)
     for part, other in card.starts_from.items():
         chosen_preset = preset
         if other.startswith(OPTION):

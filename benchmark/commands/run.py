@@ -23,7 +23,8 @@ from .options import (
 
 
 @click.command("run", cls=ManyValues)
-@click.option("--method", "methods", multiple=True, required=True, metavar="NAME ...", help="Name, or file.py:Class")
+@click.option("--method", "methods", multiple=True, metavar="NAME ...", help="Name, or file.py:Class")
+@click.option("--suite", metavar="NAME", help="In place of --method: all rows of a table, such as `ablation`")
 @data_option
 @weights_option
 @click.option(
@@ -56,10 +57,18 @@ from .options import (
     help="Generators: what that classifier is trained on; each is a board of its own",
 )
 @pass_through_option
+@click.option(
+    "--pretrain-data", metavar="NAME|PATH", help="Suites: data to pre-train on  [default: the suite's, else --data]"
+)
+@click.option("--init", multiple=True, metavar="PART=FILE ...", help="Suites: checkpoints  [default: registered files]")
+@click.option("--dry-run", is_flag=True, help="Suites: print what is done and what is missing, and run nothing")
 @results_option
 @force_option
+@click.pass_context
 def command(
+    context: click.Context,
     methods: tuple[str, ...],
+    suite: str | None,
     data: str | None,
     weights: str,
     ratios: tuple[float, ...],
@@ -74,6 +83,9 @@ def command(
     classifier_weights: str,
     train_on: str,
     pass_through: bool | None,
+    pretrain_data: str | None,
+    init: tuple[str, ...],
+    dry_run: bool,
     results: Path | None,
     force: bool,
 ) -> None:
@@ -81,6 +93,12 @@ def command(
 
     A generator makes twelve leads of lead I; a linear probe on the twelve-lead ECGFounder, trained on real records,
     classifies them (the paper's Table 2), and signals and latent space are compared with the real ones.
+
+    --protocol retrieval has lead I look for its own twelve leads among the records that pre-training held out;
+    --protocol supervised trains the network itself on labels, from random weights or any other.
+
+    --suite runs all rows of a table one by one; what fails is listed at the end (exit code 1) and the rest goes on.
+    There --set takes method.KEY, pretrain.KEY, retrieval.KEY, linear_probe.KEY and supervised.KEY.
 
     \b
     mibench run --method selfmis                                       # the demo heart; pre-trains first
@@ -92,10 +110,19 @@ def command(
     mibench run --method heartlang --preset full           # its true size on the demo heart
     mibench run --method mcma                                          # a generator and its anchors, demo heart
     mibench run --method mcma ekgan --data ptb-xl --classifier-weights 12_lead_ECGFounder.pth --train-on both
+    mibench run --method selfmis --protocol retrieval --data mimic-iv-ecg
+    mibench run --method selfmis --protocol supervised --weights random --data ptb-xl
+    mibench run --suite ablation --dry-run                             # Table 5 and Table 3: the plan
+    mibench run --suite ablation --data ptb-xl --pretrain-data mimic-iv-ecg
+    mibench run --suite ablation --init single_lead=1.pth twelve_lead=12.pth --set pretrain.epochs=2
     mibench run --method ./my_adapter.py:MyNet                         # a plug-in, no fork
 
     What is done already is not done again; a killed command goes on where it stopped.
     """
+    _refuse_mixed(context, suite, methods)
+    if suite:
+        _run_suite(context, suite)
+        return
     from ..choices import RunChoices
     from ..home import results_folder
     from ..runner import run_and_show
@@ -119,3 +146,49 @@ def command(
         force=force,
     )
     click.echo(run_and_show(methods, choices, say=lambda text: click.echo(text, err=True)))
+
+
+SUITES_ALONE = ("pretrain_data", "init", "dry_run")
+METHODS_ALONE = (
+    *("weights", "ratios", "protocol", "leads", "companions", "classifier_weights", "train_on", "pass_through"),
+)
+"""What a suite says itself."""
+
+
+def _refuse_mixed(context: click.Context, suite: str | None, methods: tuple[str, ...]) -> None:
+    """Options of the other way to run are a mistake, not to be passed over in silence."""
+    from ...adapters.errors import MibenchError
+
+    if bool(suite) == bool(methods):
+        raise MibenchError("give either --method NAME or --suite NAME; `mibench run --help` shows both")
+    given = click.core.ParameterSource.COMMANDLINE
+    for option in context.command.params:
+        name = option.name or ""
+        if name in (METHODS_ALONE if suite else SUITES_ALONE) and context.get_parameter_source(name) is given:
+            owner = "--method, and a suite says it itself" if suite else "--suite"
+            raise MibenchError(f"{option.opts[0]} belongs to {owner}: leave it out")
+
+
+def _run_suite(context: click.Context, suite: str) -> None:
+    """Print what came of a suite; exit code 1 when one of its runs failed."""
+    from ..home import results_folder
+    from ..suite_runner import suite_and_show
+    from ..suite_tasks import SuiteChoices
+
+    given = context.params
+    choices = SuiteChoices(
+        data=given["data"],
+        pretrain_data=given["pretrain_data"],
+        init=given["init"],
+        seeds=given["seeds"],
+        preset=given["preset"],
+        sets=given["sets"],
+        device=given["device"],
+        batch_size=given["batch_size"],
+        results=results_folder(given["results"]),
+        force=given["force"],
+    )
+    text, well = suite_and_show(suite, choices, say=lambda line: click.echo(line, err=True), dry_run=given["dry_run"])
+    click.echo(text)
+    if not well:
+        context.exit(1)

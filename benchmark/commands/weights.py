@@ -41,16 +41,20 @@ def command(context: click.Context) -> None:
 @command.command("add")
 @click.argument("method")
 @click.argument("file", type=click.Path(path_type=Path))
-def add(method: str, file: Path) -> None:
+@preset_option
+@set_option
+def add(method: str, file: Path, preset: str | None, sets: tuple[str, ...]) -> None:
     """Register a published weights file, after loading it to see that it fits.
 
     \b
     mibench weights add ecgfounder 1_lead_ECGFounder.pth
+    mibench weights add ecgfounder narrow.pth --set method.net.base_filters=32   # of another size
     """
     from .. import weights
     from ..choices import choose_device, make
+    from ..config import parse_sets
 
-    _, adapter = make(method)
+    _, adapter = make(method, preset, parse_sets(sets)["method"])
     found = weights.resolve(str(file), adapter.spec)
     assert found is not None
     report = found.load(adapter, choose_device("cpu"))

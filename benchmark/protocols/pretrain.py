@@ -101,19 +101,7 @@ def run(
             raise MibenchError(f"--init {part}={file}: there is no such file")
     settings = resolved(settings, request.batching.device)
     engine = Engine(request.batching.device, settings.precision)
-    if isinstance(method, Fittable):
-        shown: dict[str, Any] = Fitting(request, method, init, seed).settings
-    else:
-        by_batch = isinstance(method, Generator)
-        shown = plain(determining(settings, shared_out(settings, engine.world), by_batch=by_batch))
-    determinants = {
-        "protocol": {"name": NAME, "version": version, "settings": shown},
-        "method": request.method_identity(),
-        "init": {part: sha256_file(file) for part, file in sorted(init.items())},
-        "data": request.data.manifest,
-        "folds": list(TRAIN_FOLDS),
-        "seed": seed,
-    }
+    determinants = what_determines(request, settings, version, init, seed, engine.world)
     key = results.run_key(determinants)
     folder = pretrained_folder(request.method) / key
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,6 +138,27 @@ def run(
             _finish(work, folder, _envelope(work, version, determinants, key))
         engine.wait()
     return folder
+
+
+def what_determines(
+    request: Request, settings: Settings, version: int, init: Mapping[str, Path], seed: int, processes: int = 1
+) -> dict[str, Any]:
+    """Whatever determines the weights that come out."""
+    method = request.adapter
+    if isinstance(method, Fittable):
+        shown: dict[str, Any] = Fitting(request, method, init, seed).settings
+    else:
+        settings = resolved(settings, request.batching.device)
+        by_batch = isinstance(method, Generator)
+        shown = plain(determining(settings, shared_out(settings, processes), by_batch=by_batch))
+    return {
+        "protocol": {"name": NAME, "version": version, "settings": shown},
+        "method": request.method_identity(),
+        "init": {part: sha256_file(file) for part, file in sorted(init.items())},
+        "data": request.data.manifest,
+        "folds": list(TRAIN_FOLDS),
+        "seed": seed,
+    }
 
 
 def _hint(request: Request, folder: Path, determinants: Mapping[str, Any]) -> None:
