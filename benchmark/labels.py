@@ -21,11 +21,11 @@ def label_variants(rows: Sequence[Record]) -> list[str]:
 
     Options of a method are compared among its own rows, settings of the protocol among all.
     """
-    settings = _differences([_flat(_part(row, "protocol", "settings")) for row in rows])
+    settings = differences([flat(_part(row, "protocol", "settings")) for row in rows])
     labels = list(settings)
     for name in {row["method"]["name"] for row in rows}:
         own = [i for i, row in enumerate(rows) if row["method"]["name"] == name]
-        for i, label in zip(own, _differences([_flat(_part(rows[i], "method")) for i in own]), strict=True):
+        for i, label in zip(own, differences([flat(_part(rows[i], "method")) for i in own]), strict=True):
             labels[i] = ", ".join(part for part in (label, settings[i]) if part)
     return labels
 
@@ -74,15 +74,16 @@ def _part(record: Record, *path: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, its keys the paths of theirs, joined by dots."""
+    found: dict[str, Any] = {}
     for key, entry in value.items():
         path = f"{prefix}.{key}" if prefix else key
         if isinstance(entry, Mapping):
-            flat.update(_flat(entry, path))
+            found.update(flat(entry, path))
         else:
-            flat[path] = entry
-    return flat
+            found[path] = entry
+    return found
 
 
 def _word(value: Any) -> str:
@@ -92,7 +93,7 @@ def _word(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:8]}..."
 
 
-def _differences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def differences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """`key=value` for every key whose values are not all the same; the key's last word, where that is enough."""
     paths = sorted({path for row in rows for path in row})
     varying = [path for path in paths if any(row.get(path) != rows[0].get(path) for row in rows)]

@@ -75,8 +75,7 @@ def _grid(records: Sequence[Record]) -> Grid:
         lines.append(Line("row" if place else "first", (*words, *figures, Cell(f"{block['queries']:,}"))))
     caption = f"Lead I retrieves its twelve leads (%), {protocol['name']} v{protocol['version']} on {data['name']}."
     footer = [counts(records[0]), losses(records[0])]
-    if records[0]["retrieval"]["interval"]["1"] is not None:
-        footer.append("95 % intervals of the recalls: bootstrap of whole patients, the gallery as it is.")
+    footer.append("95 % intervals: bootstrap of whole patients, the gallery as it is; none at 0 and 100 %.")
     footer.append(f"Data: {data['name']}, {data.get('release') or 'release unknown'}, {data['manifest'][:12]}.")
     return Grid(
         caption=f"{notice}. {caption}" if notice else caption,

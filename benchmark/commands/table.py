@@ -10,6 +10,7 @@ from .options import results_option
 
 
 @click.command("table")
+@click.argument("number", required=False, type=click.Choice(["5"]), metavar="[NUMBER]")
 @click.option(
     "--format",
     "form",
@@ -20,11 +21,15 @@ from .options import results_option
 @click.option("--data", metavar="NAME", help="Only this data set")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of printing")
 @results_option
-def command(form: str, data: str | None, out: Path | None, results: Path | None) -> None:
+def command(number: str | None, form: str, data: str | None, out: Path | None, results: Path | None) -> None:
     """Print the leaderboards: nine AUCs, Avg, Avg6, 95 % intervals, positives, the paper's figures beside ours.
+
+    With NUMBER 5 the paper's Table 5 in their place: retrieval, loss and Avg AUC of SelfMIS without alignment, and with
+    either, both or neither network started from its checkpoint, from what `mibench run --suite ablation` left.
 
     \b
     mibench table                              # LaTeX
+    mibench table 5 --format text              # the ablations
     mibench table --format markdown
     mibench table --format html --out board.html
     mibench table --format csv --data ptb-xl > board.csv
@@ -38,8 +43,15 @@ def command(form: str, data: str | None, out: Path | None, results: Path | None)
     found, unreadable = records.scan(folder)
     for sentence in unreadable:
         click.echo(f"Warning: {sentence}", err=True)
-    boards = tables.leaderboards(found, tables.load_paper(), data=data, folder=folder)
-    text = tables.render_all(boards, form).rstrip()
+    if number is None:
+        boards = tables.leaderboards(found, tables.load_paper(), data=data, folder=folder)
+        text = tables.render_all(boards, form).rstrip()
+    else:
+        from .. import ablation_table
+        from ..suite_file import load_suite
+
+        suite = load_suite("ablation")
+        text = ablation_table.table(found, suite, tables.load_paper(), form, data=data, folder=folder).rstrip()
     if out is None:
         click.echo(text)
     else:

@@ -114,6 +114,8 @@ def measure(
     patients = data.patients[rows[: len(ranks)]]
     seed = derive(0, "retrieval", data.manifest)
     intervals = mean_intervals(hits, patients, settings.resamples, seed)
+    # Where all queries fare alike, resamples do as well, and that is no certainty.
+    intervals = [ends if ends and ends[0] < ends[1] else None for ends in intervals]
     losses, batches = _losses(embedded.objective, student, teacher, size)
     return {
         "queries": len(ranks),
