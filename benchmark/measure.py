@@ -100,27 +100,39 @@ def measurement(
     Raises:
         MibenchError: settings that do not fit, or weights without what the protocol needs.
     """
-    sets = config.parse_sets(choices.sets)["protocol"]
     request = request_for(card, adapter, data, choices, say)
+    settings, version = settings_of(protocol, choices, data)
 
-    def place(version: int, key: str) -> Path:
+    def place(key: str) -> Path:
         return results.record_path(choices.results, data.name, f"{protocol}-v{version}", request.method, key)
 
+    if isinstance(settings, retrieval.Settings):
+        pair = pair_of(card.name, weights)
+        key = results.run_key(retrieval.determinants(request, pair, settings, version))
+        return Measurement((place(key),), lambda: [retrieval.run(request, pair, settings, version)])
+    seeds = range(choices.seeds)
+    if isinstance(settings, supervised.Settings):
+        runs = supervised.plan(request, weights, settings, version, ratios, seeds)
+        paths = tuple(place(run.key) for run in runs)
+        return Measurement(paths, lambda: supervised.run(request, weights, settings, version, ratios, seeds))
+    runs = linear_probe.plan(request, weights, settings, version, ratios, seeds)
+    paths = tuple(place(run.key) for run in runs)
+    return Measurement(paths, lambda: linear_probe.run(request, weights, settings, version, ratios, seeds))
+
+
+def settings_of(
+    protocol: str, choices: RunChoices, data: Dataset
+) -> tuple[retrieval.Settings | supervised.Settings | linear_probe.Settings, int]:
+    """The settings of a protocol of encoders and its version: what is wrong with them is said before anything is made.
+
+    Raises:
+        MibenchError: an unknown setting or lead, or a value that cannot be.
+    """
+    sets = config.parse_sets(choices.sets)["protocol"]
     if protocol == retrieval.NAME:
         if choices.leads:
             raise MibenchError("--leads: retrieval has lead I look for twelve leads; leave it out")
-        settings, version = config.protocol(protocol, retrieval.Settings, sets, data=data.name)
-        pair = pair_of(card.name, weights)
-        key = results.run_key(retrieval.determinants(request, pair, settings, version))
-        return Measurement((place(version, key),), lambda: [retrieval.run(request, pair, settings, version)])
+        return config.protocol(protocol, retrieval.Settings, sets, data=data.name)
     leads: dict[str, Any] = {"observed_leads": list(choose_leads(choices.leads))} if choices.leads else {}
-    seeds = range(choices.seeds)
-    if protocol == supervised.NAME:
-        tuned, version = config.protocol(protocol, supervised.Settings, leads, sets, data=data.name)
-        runs = supervised.plan(request, weights, tuned, version, ratios, seeds)
-        paths = tuple(place(version, run.key) for run in runs)
-        return Measurement(paths, lambda: supervised.run(request, weights, tuned, version, ratios, seeds))
-    probed, version = config.protocol(protocol, linear_probe.Settings, leads, sets, data=data.name)
-    runs = linear_probe.plan(request, weights, probed, version, ratios, seeds)
-    paths = tuple(place(version, run.key) for run in runs)
-    return Measurement(paths, lambda: linear_probe.run(request, weights, probed, version, ratios, seeds))
+    kind = supervised.Settings if protocol == supervised.NAME else linear_probe.Settings
+    return config.protocol(protocol, kind, leads, sets, data=data.name)

@@ -107,7 +107,7 @@ def plan_and_show(methods: Sequence[str], choices: PretrainChoices, say: Say) ->
     data = _sized(choices.data)
     device = choose_device(choices.device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    catalog.make_demo(steps=steps)
+    catalog.open_dataset(catalog.DEMO, steps)
     rows: list[list[str]] = []
     for name in names:
         say(f"measuring {name} for about {SECONDS:.0f} s")
@@ -192,7 +192,7 @@ def _training(
     device: torch.device,
     place: Path,
 ) -> tuple[Training, int]:
-    demo = catalog.make_demo(steps=steps)
+    demo = catalog.open_dataset(catalog.DEMO, steps)
     size = (settings.micro_batch or settings.batch_size) if device.type == "cuda" else 2
     rows = demo.training_rows()
     # Enough for as many steps as fit into the time: epochs begin anew.

@@ -13,7 +13,7 @@ from ..adapters.errors import MibenchError
 from . import config, results, retrieval_table
 from .choices import GenerateChoices, RunChoices, Say, choose_leads, choose_preset, once, open_data, request_for
 from .data.dataset import Dataset
-from .measure import assert_taught, choose_protocol, measurement
+from .measure import assert_taught, choose_protocol, measurement, settings_of
 from .pipeline import classifier_for, generator_of
 from .pretraining import ready_weights
 from .protocols import generative, latent_fid, linear_probe, retrieval, supervised
@@ -89,6 +89,7 @@ def _run_one(
         source = weights_beside(source)
     elif not data.labelled:
         raise MibenchError(f"{data.name} has no labels: it is for mibench pretrain and --protocol retrieval")
+    settings_of(protocol, choices, data)
     found = ready_weights(card, adapter, source, choices, data, say)
     return measurement(protocol, card, adapter, found, choices, ratios, data, say).run()
 

@@ -15,7 +15,7 @@ from mibench.benchmark.processes import rank, world
 from mibench.benchmark.protocols import pretrain
 from support import TINY, request_of
 
-SETTINGS = pretrain.Settings(epochs=2, batch_size=16, learning_rate=1e-3, precision="32-true")
+SETTINGS = pretrain.Settings(epochs=1, batch_size=16, learning_rate=1e-3, precision="32-true")
 LOCAL = replace(SETTINGS, negatives="local", micro_batch=8)
 SMALL = ("method.net.filters=[4, 8]",)
 CASES = {
@@ -23,7 +23,7 @@ CASES = {
     "plain": ("selfmis", SETTINGS, pretrain.Ways(teacher_cache=False), (*TINY, "method.loss.t=0.1")),
     "passes": ("selfmis", replace(SETTINGS, micro_batch=4), pretrain.Ways(), (*TINY, "method.loss.t=0.2")),
     "local": ("selfmis", LOCAL, pretrain.Ways(), TINY),
-    "players": ("mcma", replace(LOCAL, epochs=1, batch_size=8, micro_batch=4, clip=0.0), pretrain.Ways(), SMALL),
+    "players": ("mcma", replace(LOCAL, batch_size=8, micro_batch=4, clip=0.0), pretrain.Ways(), SMALL),
 }
 
 

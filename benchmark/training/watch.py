@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CURVE = "losses.png"
 MIB = 2**20
 
+DRAWN_EVERY = 60.0
+"""Seconds between two drawings of the curve; the last epoch is always drawn."""
+
 
 class Watch:
     """What is seen of one training, in this process."""
@@ -28,11 +31,11 @@ class Watch:
         self._started = time.monotonic()
         self._first_step = 0
         self._board: Any = None
-        self._shown = 0
+        self._drawn = -DRAWN_EVERY
 
     def __enter__(self) -> Watch:
         training = self._training
-        self._started, self._first_step, self._shown = time.monotonic(), training.step, training.step
+        self._started, self._first_step = time.monotonic(), training.step
         if training.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(training.device)
         if training.ways.tensorboard is not None and training.engine.leads:
@@ -64,8 +67,10 @@ class Watch:
             self._board.add_scalar("epoch/training_loss", train, training.step)
             if validation is not None:
                 self._board.add_scalar("epoch/validation_loss", validation, training.step)
-        if training.engine.leads:
+        # Short epochs would be drawn more often than anybody looks.
+        if training.engine.leads and (training.finished or time.monotonic() - self._drawn > DRAWN_EVERY):
             _draw(training)
+            self._drawn = time.monotonic()
 
     @property
     def rate(self) -> float:

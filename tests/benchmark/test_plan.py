@@ -41,7 +41,7 @@ def test_the_command_measures_and_tells(
     mibench: Callable[..., Any], with_demo: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process, since another one would measure for ten seconds."""
-    monkeypatch.setattr(plan, "SECONDS", 0.2)
+    monkeypatch.setattr(plan, "SECONDS", 0.01)
     monkeypatch.setattr(plan, "_alone", plan.stages)
     answer = mibench("pretrain", "--method", "selfmis", "--plan", "--data", "demo", *TINY_ARGUMENTS)
     assert answer.code == 0, answer.err

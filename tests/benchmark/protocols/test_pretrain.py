@@ -177,7 +177,7 @@ def pretrain_command(results_folder: Path) -> list[str]:
         *(sys.executable, "-m", "mibench.benchmark.cli", "pretrain", "--method", "selfmis", "--data", "demo"),
         *(
             "--epochs",
-            "12",
+            "8",
             "--batch-size",
             "16",
             "--checkpoint-steps",

@@ -44,7 +44,7 @@ def trained(
     [
         (SETTINGS, ()),
         (replace(SETTINGS, targets="float16"), ()),
-        (replace(SETTINGS, precision="bf16-mixed"), ()),
+        pytest.param(replace(SETTINGS, precision="bf16-mixed"), (), marks=pytest.mark.slow),
         (replace(SETTINGS, micro_batch=8), ()),
         (replace(SETTINGS, micro_batch=8, negatives="local"), ()),
         (SETTINGS, ("method.preprocessing.s_norm=from_12lead",)),
