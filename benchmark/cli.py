@@ -95,7 +95,7 @@ def main() -> NoReturn:
 def _fail(text: str, code: int) -> NoReturn:
     if rank():
         # Of several processes that fail alike torchrun ends the others meanwhile, and one of them has said it.
-        time.sleep(2.0)
+        time.sleep(6.0)
         text = f"process {rank()}: {text}"
     click.echo(f"Error: {text}", err=True)
     sys.exit(code)

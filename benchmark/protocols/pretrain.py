@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
 
 from ...adapters.base import Fittable, Generator, Pretrainable, Taught
@@ -25,7 +26,7 @@ from ..provenance import now, provenance
 from ..samples import FOLDER as SAMPLES
 from ..samples import draw_epoch
 from ..training.checkpoint import FOLDER as CHECKPOINTS
-from ..training.checkpoint import differences
+from ..training.checkpoint import Checkpoints, differences
 from ..training.engine import Engine
 from ..training.journal import FILE as LOSSES
 from ..training.loop import BEST, Saving, Training, Ways, resolved
@@ -120,6 +121,9 @@ def run(
             if engine.leads:
                 _hint(request, folder, determinants)
                 write_json(folder / UNFINISHED, determinants)
+            if ways is not None and ways.resume is not None:
+                # Refused at once, not after the teacher was asked about a million records.
+                Checkpoints(folder, determinants, request.say).read(ways.resume, torch.device("cpu"))
             after = draw_epoch if isinstance(method, Generator) else _nothing
             work = Training(
                 request, method, settings, init, seed, folder, saving or Saving(), after,
