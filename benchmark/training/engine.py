@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from ...adapters.errors import MibenchError
 from ..processes import local_rank, local_world, rank, world
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others: one of them may be writing a cache."""
@@ -46,17 +48,26 @@ class Engine:
                 f"{local_world()} processes were started here, and there are {torch.cuda.device_count()} GPUs: give "
                 f"torchrun --nproc-per-node {torch.cuda.device_count()}"
             )
-        # It announces every process and its backend, several lines each time.
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-        self.fabric = Fabric(**self._place(), precision=precision)  # type: ignore[arg-type]
+        self._precision = precision
         if self.world > 1:
             self.fabric.launch()
+
+    @cached_property
+    def fabric(self) -> Fabric:
+        """Lightning's, made when it is needed: it takes seconds to import, and a closed form needs none."""
+        from lightning_fabric import Fabric
+
+        # It announces every process and its backend, several lines each time.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        return Fabric(**self._place(), precision=self._precision)  # type: ignore[arg-type]
 
     def _place(self) -> dict[str, Any]:
         gpu = self.device.type == "cuda"
         where: dict[str, Any] = {"accelerator": "cuda" if gpu else "cpu"}
         if self.world == 1:
             return {**where, "devices": [self.device.index or 0] if gpu else 1}
+        from lightning_fabric.strategies.ddp import DDPStrategy
+
         strategy = DDPStrategy(process_group_backend="nccl" if gpu else "gloo", timeout=PATIENCE)
         return {**where, "devices": local_world(), "num_nodes": self.world // local_world(), "strategy": strategy}
 
