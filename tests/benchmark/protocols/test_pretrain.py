@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,7 +25,9 @@ from mibench.benchmark.embed import Batching
 from mibench.benchmark.files import sha256_file
 from mibench.benchmark.protocols import pretrain
 from mibench.benchmark.protocols.request import Request
+from mibench.benchmark.training import loop
 from mibench.benchmark.training.sampler import Sampler
+from mibench.benchmark.training.stopping import StoppedError
 from support import TINY, TINY_ARGUMENTS, assert_valid
 
 SETTINGS = pretrain.Settings(epochs=2, batch_size=16)
@@ -189,42 +190,48 @@ def pretrain_command(results_folder: Path) -> list[str]:
     ]
 
 
-def ended_by(number: signal.Signals, tmp_path: Path, environment: dict[str, str], home: Path) -> tuple[int, str]:
-    """Start a training, and end it after a checkpoint of its own; its exit code, and what it said."""
-    before = set(home.rglob("step-*.pt"))
-    process = subprocess.Popen(pretrain_command(tmp_path / "r2"), env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not set(home.rglob("step-*.pt")) - before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    said = process.communicate()[1]
-    assert not list(home.rglob(pretrain.FINISHED)), "it must end before it is done"
-    return process.returncode, said
-
-
 def test_killed_and_started_again_it_ends_the_same_bit_for_bit(
     demo: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    homes = {}
-    for name in ("calm", "killed"):
-        home = tmp_path / name
+    """SIGKILL, which nobody hears; then SIGTERM, which ends it after a checkpoint; then to the end."""
+    homes = {name: tmp_path / name for name in ("calm", "killed")}
+    for home in homes.values():
         (home / "data").mkdir(parents=True)
         (home / "data" / "demo").symlink_to(demo.store.path.parent)
-        homes[name] = home
-    calm = {**os.environ, "MIBENCH_HOME": str(homes["calm"])}
-    subprocess.run(pretrain_command(tmp_path / "r1"), env=calm, check=True, capture_output=True, timeout=120)
+    settings = pretrain.Settings(epochs=8, batch_size=16)
+    monkeypatch.setenv("MIBENCH_HOME", str(homes["calm"]))
+    pretrain.run(request_for(demo, tmp_path / "r1"), settings, 1)
 
-    killed = {**os.environ, "MIBENCH_HOME": str(homes["killed"])}
-    asked, said = ended_by(signal.SIGTERM, tmp_path, killed, homes["killed"])
-    assert asked == 128 + signal.SIGTERM
-    assert "stopped by SIGTERM: selfmis at step" in said
-    assert "the same command goes on from there" in said
-    code, _ = ended_by(signal.SIGKILL, tmp_path, killed, homes["killed"])
-    assert code == -signal.SIGKILL
-    again = subprocess.run(
-        pretrain_command(tmp_path / "r2"), env=killed, check=True, capture_output=True, text=True, timeout=120
-    )
-    assert "resuming the pre-training of selfmis at step" in again.stderr
+    monkeypatch.setenv("MIBENCH_HOME", str(homes["killed"]))
+    process = subprocess.Popen(pretrain_command(tmp_path / "r2"), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(homes["killed"].rglob("step-*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not list(homes["killed"].rglob(pretrain.FINISHED)), "it must die before it is done"
+
+    usual, steps = loop.Training._train_step, []
+
+    def asked_to_end(self: loop.Training) -> None:
+        usual(self)
+        steps.append(self.step)
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "_train_step", asked_to_end)
+        with pytest.raises(StoppedError, match=r"stopped by SIGTERM: selfmis at step \d+ of 48") as caught:
+            pretrain.run(request_for(demo, tmp_path / "r2", said=said), settings, 1)
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert len(steps) == 3, "the step in work is finished, and no other begun"
+    assert any("resuming the pre-training of selfmis at step" in text for text in said)
+    assert not list((tmp_path / "r2").rglob("*.json")), "to be asked to end is no failure"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    pretrain.run(request_for(demo, tmp_path / "r2", said=said), settings, 1)
+    assert f"resuming the pre-training of selfmis at step {steps[-1]} of 48" in said
 
     first, second = (
         {name: next(home.rglob(file)) for name, home in homes.items()} for file in (pretrain.WEIGHTS, pretrain.LOSSES)
