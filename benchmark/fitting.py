@@ -18,6 +18,9 @@ from ..adapters.signal import prepare
 from .protocols.request import Request
 from .seeds import derive
 
+SETTINGS: Mapping[str, Any] = {"closed_form": True}
+"""All that there is to set."""
+
 BATCH = 64
 """Records in memory at a time."""
 
@@ -38,7 +41,7 @@ class Fitting:
                 f"{request.data.name} has no records in {request.data.training_part} to fit {request.method} to"
             )
         self.leads = LEADS
-        self.settings: dict[str, Any] = {"closed_form": True}
+        self.settings = SETTINGS
         self.init_notes: list[str] = []
         self.seconds = 0.0
         self._passes = 0

@@ -12,7 +12,7 @@ import importlib.metadata
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
@@ -29,6 +29,7 @@ from .data.store import SignalStore
 from .embed import PART_RECORDS
 from .files import read_arrays, sha256_json, write_arrays
 from .home import home
+from .progress import Steps
 
 RATE = 250.0
 """Hz at which the detector works."""
@@ -47,7 +48,6 @@ WORTH_PROCESSES = 64
 """Leads from which on several processes share them."""
 
 Beats = npt.NDArray[np.int64]
-Steps = Callable[[str, int], Callable[[int], None]]
 
 
 def real_beats(store: SignalStore, rows: npt.NDArray[np.int64], steps: Steps) -> list[Beats]:

@@ -26,8 +26,10 @@ from ..adapters.checkpoints import save_weights
 from ..adapters.errors import MibenchError
 from . import config
 from .choices import PretrainChoices, Say, choose_device
-from .data import catalog
+from .data import catalog, mimic
 from .data.dataset import Dataset
+from .data.holdout import USUAL
+from .data.readers import MIMIC_IV_ECG
 from .embed import Batching
 from .home import home
 from .progress import steps
@@ -36,9 +38,6 @@ from .protocols.request import Request
 from .training.loop import Saving, Training, Ways, resolved
 from .training.schedule import Settings
 from .training.targets import kept_as, teach
-
-MIMIC_RECORDS, MIMIC_HELD_OUT = 800_035, 5_000
-"""Of release 1.0, where it is not registered here."""
 
 SECONDS = 10.0
 FEW = 64
@@ -271,9 +270,9 @@ def _row(stage: Stage, data: Sized) -> list[str]:
 
 
 def _sized(choice: str | None) -> Sized:
-    name = choice or "mimic-iv-ecg"
+    name = choice or MIMIC_IV_ECG
     if choice is None and name not in catalog.registered():
-        training = MIMIC_RECORDS - MIMIC_HELD_OUT
-        return Sized(name, training, MIMIC_RECORDS, 5000, registered=False)
+        ((records, _),) = mimic.RELEASES
+        return Sized(name, records - USUAL, records, mimic.SAMPLING_RATE * mimic.SECONDS, registered=False)
     data = catalog.open_dataset(name, steps)
     return Sized(data.name, len(data.training_rows()), len(data.records), data.store.samples, registered=True)

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from ..adapters.base import LEADS, Pretrainable, Taught
 from ..adapters.checkpoints import load_into, read_weights
 from ..adapters.errors import MibenchError
-from ..adapters.signal import prepare
 from .embed import embedding_folder, embedding_key
 from .files import read_arrays, sha256_file, write_arrays
 from .frozen import RefusedWeightsError
 from .protocols.pretrain import FINISHED, OBJECTIVE, WEIGHTS
 from .protocols.request import Request
 from .seeds import derive
+from .training.batches import leads_of, prepared_views
 from .weights import Weights
 
 PAIRS = "pairs.npz"
@@ -155,9 +155,9 @@ def _views(request: Request, rows: npt.NDArray[np.int64]) -> Mapping[str, Tensor
     """Every view of some records, (records, leads, samples), on the device."""
     method, store = request.adapter, request.data.store
     assert isinstance(method, Pretrainable)
-    leads = tuple(lead for lead in LEADS if any(lead in view.leads for view in method.views.values()))
+    leads = leads_of(method.views)
     millivolt = torch.from_numpy(store.read(rows, leads)).to(request.batching.device, non_blocking=True)
-    return {name: prepare(millivolt, store.sampling_rate, leads, view)[:, 0] for name, view in method.views.items()}
+    return prepared_views(millivolt, store.sampling_rate, leads, method.views)
 
 
 def _finished(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..adapters.signal import prepare
 from .data.store import SignalStore
 from .files import read_arrays, sha256_json, write_array, write_arrays, write_json
 from .home import home
+from .progress import Steps
 
 PART_RECORDS = 512
 """Records between two saves: what a kill can cost."""
@@ -39,7 +40,6 @@ WORTH_PROCESSES = 4
 DESCRIPTION = "tokens.json"
 OFFSETS = "offsets.npy"
 
-Steps = Callable[[str, int], Callable[[int], None]]
 Arrays = dict[str, npt.NDArray[Any]]
 
 

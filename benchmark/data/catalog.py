@@ -16,12 +16,13 @@ from ...adapters.options import did_you_mean
 from ..ecg import DEMO_NOTICE
 from ..files import sha256_json
 from ..home import home
+from ..progress import Steps
 from . import mimic, ptbxl
 from .cohort import notice_of
 from .dataset import DESCRIPTION, Dataset, load_dataset, read_description
 from .holdout import Holdout
 from .readers import FORMATS, MIMIC_IV_ECG, PTB_XL, Reading, read
-from .register import BAD_SHARE, Registration, Say, Steps, register
+from .register import BAD_SHARE, Registration, Say, register
 
 if TYPE_CHECKING:
     from .demo import DemoOptions

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from ...adapters.errors import MibenchError
+from ..progress import Steps
 from .build import build_store
 from .cohort import Cohort
 from .dataset import DESCRIPTION, STORE, Dataset, read_description, save_dataset
@@ -23,8 +24,6 @@ from .shards import RecordSource
 from .store import SignalStore
 
 Say = Callable[[str], None]
-Steps = Callable[[str, int], Callable[[int], None]]
-"""Given what is being done and how many records there are, a function to call with the number finished."""
 
 BAD_SHARE = 0.01
 """Bad records that data for pre-training may lack without a question."""

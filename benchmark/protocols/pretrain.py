@@ -21,6 +21,7 @@ from ...adapters.options import did_you_mean, plain
 from .. import results
 from ..ecg import TRAIN_FOLDS
 from ..files import sha256_file, write_json
+from ..fitting import SETTINGS as CLOSED_FORM
 from ..fitting import Fitting
 from ..provenance import now, provenance
 from ..samples import FOLDER as SAMPLES
@@ -150,7 +151,7 @@ def what_determines(
     """Whatever determines the weights that come out."""
     method = request.adapter
     if isinstance(method, Fittable):
-        shown: dict[str, Any] = Fitting(request, method, init, seed).settings
+        shown = dict(CLOSED_FORM)
     else:
         settings = resolved(settings, request.batching.device)
         by_batch = isinstance(method, Generator)

@@ -13,8 +13,8 @@ from ...adapters.registry import code_hash
 from ..data.catalog import silent
 from ..data.dataset import Dataset
 from ..embed import Batching
+from ..progress import Steps
 
-Steps = Callable[[str, int], Callable[[int], None]]
 Say = Callable[[str], None]
 
 

@@ -118,15 +118,30 @@ class Batches:
             return {**batch, **{name: value.to(device) for name, value in fetched.tokens.items()}}
         assert fetched.signals is not None
         millivolt = self._signals.millivolt(fetched.signals)
-        for name, view in self.views.items():
-            prepared = prepare(millivolt, self.data.store.sampling_rate, self.leads, view)
-            alone = view.window_count == 1 and view.windows != "tiled"
-            batch[name] = prepared[:, 0] if alone else prepared
-        return batch
+        return batch | prepared_views(millivolt, self.data.store.sampling_rate, self.leads, self.views)
 
     def read(self, rows: Rows) -> dict[str, Tensor]:
         """A batch at once."""
         return self.ready(self.fetch(rows))
+
+
+def prepared_views(
+    millivolt: Tensor, sampling_rate: float, leads: Sequence[str], views: Mapping[str, InputSpec]
+) -> dict[str, Tensor]:
+    """Every view of recorded leads, as the contract of a `Pretrainable` has it.
+
+    Args:
+        millivolt: (batch, len(leads), samples) in mV, on the device.
+        sampling_rate: Hz.
+
+    Returns:
+        (batch, leads, samples) by name, or (batch, windows, leads, samples) where a view cuts several windows.
+    """
+    batch = {}
+    for name, view in views.items():
+        windows = prepare(millivolt, sampling_rate, leads, view)
+        batch[name] = windows[:, 0] if view.window_count == 1 and view.windows != "tiled" else windows
+    return batch
 
 
 def leads_of(views: Mapping[str, InputSpec]) -> Sequence[str]:

@@ -18,6 +18,10 @@ _NAME = re.compile(r"step-(\d+)\.pt")
 _SHOWN = 4
 
 
+class OtherTrainingError(MibenchError):
+    """A checkpoint that is whole, and of another training: no older one will do in its place."""
+
+
 class Checkpoints:
     """The checkpoints in the folder of a training.
 
@@ -71,7 +75,8 @@ class Checkpoints:
         """One checkpoint.
 
         Raises:
-            MibenchError: it is damaged, no checkpoint, or of another training; the differing settings are named.
+            OtherTrainingError: it is of another training; the differing settings are named.
+            MibenchError: it is damaged, or no checkpoint.
         """
         try:
             state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
@@ -82,7 +87,7 @@ class Checkpoints:
         different = differences(theirs, self.determinants)
         if different:
             more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
-            raise MibenchError(
+            raise OtherTrainingError(
                 f"{file} is of another pre-training: {'; '.join(different[:_SHOWN])}{more}. Give its own settings, or "
                 f"another checkpoint"
             )
@@ -108,9 +113,9 @@ class Checkpoints:
         for file in files:
             try:
                 state = self.read(file, device)
+            except OtherTrainingError:
+                raise
             except MibenchError as problem:
-                if "another pre-training" in str(problem):
-                    raise
                 self.say(f"{problem}: an older one is taken")
                 continue
             yield state

@@ -96,6 +96,7 @@ class Training:
         self.total = settings.epochs * self.per_epoch
         self.step = 0
         self.seconds = 0.0
+        self._pieces: Ahead[list[Fetched]] | None = None
         objective = self._objective()
         self.kept = kept_as(settings.targets, settings.precision)
         self.batches = self._batches(objective)
@@ -168,14 +169,14 @@ class Training:
 
         Raises:
             MibenchError: a loss is no number; the last good checkpoint stays.
-            Stopped: somebody asked the process to end; a checkpoint was written.
+            StoppedError: somebody asked the process to end; a checkpoint was written.
         """
         self._resume()
         bar = self.request.steps(f"pre-training {self.request.method}", self.total)
         started, before = time.monotonic(), self.seconds
         saved_at, saved_step = time.monotonic(), self.step
         with Stopping() as stopping, self.watch, self._ahead() as ahead:
-            self._pieces: Ahead[list[Fetched]] | None = ahead
+            self._pieces = ahead
             while not self.finished:
                 self._train_step()
                 self.seconds = before + time.monotonic() - started
@@ -197,21 +198,16 @@ class Training:
                         stopping.end(f"{self.request.method} at step {self.step} of {self.total}")
         self._pieces = None
 
-    _pieces: Ahead[list[Fetched]] | None = None
-
     def _ahead(self) -> Ahead[list[Fetched]]:
         return Ahead(self._fetch, self.step, self.total)
 
     def _fetch(self, step: int) -> list[Fetched]:
         """The forward passes of this process in a step, as read from disk."""
         rows = self.sampler.batch(step)
-        parts = self._parts(rows)
+        parts = parts_of(rows, self.share.parts)
         among = np.concatenate(parts) if self.settings.negatives == "global" and self.share.parts > 1 else None
         first = self.engine.rank * self.share.passes
         return [self.batches.fetch(part, among) for part in parts[first : first + self.share.passes]]
-
-    def _parts(self, rows: Rows) -> list[Rows]:
-        return parts_of(rows, self.share.parts)
 
     def _train_step(self) -> None:
         self.module.train()

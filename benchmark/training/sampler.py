@@ -34,7 +34,10 @@ class Sampler:
         blocks = settings.shuffle == "blocks" or (settings.shuffle == "auto" and many)
         # One pool of everything is a permutation of all records, and stays the one that it would be without blocks.
         self.in_blocks = blocks and len(rows) > settings.pool_records
-        self._epoch: tuple[int, Rows, npt.NDArray[np.int64]] | None = None
+        # The newest of each is kept. Several threads ask, about two epochs at the edge between them: each returns what
+        # it was asked for, whoever keeps something else meanwhile.
+        self._epoch: tuple[int, Rows] | None = None
+        self._blocks: tuple[int, Rows, Rows] | None = None
         self._pool: tuple[int, int, Rows] | None = None
 
     def batch(self, step: int) -> Rows:
@@ -54,31 +57,34 @@ class Sampler:
         return np.concatenate(found)
 
     def _permutation(self, epoch: int) -> Rows:
-        if self._epoch is None or self._epoch[0] != epoch:
+        kept = self._epoch
+        if kept is None or kept[0] != epoch:
             order = np.random.default_rng(derive(self.seed, "order", epoch)).permutation(len(self.rows))
-            self._epoch = (epoch, order, order[:0])
-        return self._epoch[1]
+            kept = self._epoch = (epoch, order)
+        return kept[1]
 
-    def _pools(self, epoch: int) -> tuple[Rows, npt.NDArray[np.int64]]:
+    def _pools(self, epoch: int) -> tuple[Rows, Rows]:
         """Blocks in the order of an epoch, and the place in the epoch at which each pool of them begins."""
-        if self._epoch is None or self._epoch[0] != epoch:
+        kept = self._blocks
+        if kept is None or kept[0] != epoch:
             size, records = self.settings.block_records, len(self.rows)
             blocks = np.random.default_rng(derive(self.seed, "blocks", epoch)).permutation(-(-records // size))
             ends = np.cumsum(np.minimum(size, records - blocks * size))
             step = self._blocks_per_pool
             bounds = np.concatenate([[0], ends[step - 1 :: step], ends[-1:] if len(blocks) % step else []])
-            self._epoch = (epoch, blocks.astype(np.int64), bounds.astype(np.int64))
-        return self._epoch[1:]
+            kept = self._blocks = (epoch, blocks.astype(np.int64), bounds.astype(np.int64))
+        return kept[1:]
 
     def _records(self, epoch: int, pool: int) -> Rows:
-        if self._pool is None or self._pool[:2] != (epoch, pool):
+        kept = self._pool
+        if kept is None or kept[:2] != (epoch, pool):
             blocks, _ = self._pools(epoch)
             step, size = self._blocks_per_pool, self.settings.block_records
             chosen = blocks[pool * step : (pool + 1) * step]
             rows = np.concatenate([self.rows[block * size : (block + 1) * size] for block in chosen.tolist()])
             order = np.random.default_rng(derive(self.seed, "pool", epoch, pool)).permutation(len(rows))
-            self._pool = (epoch, pool, rows[order])
-        return self._pool[2]
+            kept = self._pool = (epoch, pool, rows[order])
+        return kept[2]
 
     @property
     def _blocks_per_pool(self) -> int:
