@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .ecg import MI_STATEMENTS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .generation_block import Classifier
     from .published import Figures
 
@@ -51,6 +53,8 @@ class Row:
         fidelity: of a generator, how near its leads come to the real ones: `generation_block.FIGURES`.
         fidelity_notes: what must be said of those.
         sees, pass_through: of a generator, as in the records.
+        paths: the files of the finished runs, in the order of `seeds`; their test scores lie beside them. Empty for
+            records that were not read from files.
     """
 
     rank: int | None
@@ -71,6 +75,7 @@ class Row:
     fidelity_notes: tuple[str, ...]
     sees: str
     pass_through: bool | None
+    paths: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:

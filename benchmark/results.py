@@ -34,6 +34,12 @@ _EMPTY: dict[str, Any] = {
 }
 
 
+class StoredRecord(dict[str, Any]):
+    """A record as it was read, which remembers its file: `path`."""
+
+    path: Path
+
+
 class _NewerRecordError(MibenchError):
     """Written by a mibench that knows more than this one; never to be overwritten."""
 
@@ -108,7 +114,7 @@ def write_failure(root: Path, record: Mapping[str, Any], error: str) -> Path:
     return path
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> StoredRecord:
     """One record, checked to be whole.
 
     Raises:
@@ -130,10 +136,12 @@ def read(path: Path) -> dict[str, Any]:
     wrong = fault(record)
     if wrong:
         raise MibenchError(f"{path} is damaged: {wrong}; delete it and run again")
-    return dict(record)
+    stored = StoredRecord(record)
+    stored.path = path
+    return stored
 
 
-def scan(root: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def scan(root: Path) -> tuple[list[StoredRecord], list[str]]:
     """All records under a folder in the order of their paths, and a sentence for each file that is none.
 
     Hidden files and folders, temporary ones among them, are passed by.

@@ -19,6 +19,7 @@ from .generation_block import classifier_of, figures_of, notes_of, sees_of
 from .labels import label_variants, label_weights
 from .published import Figures, figures, load_paper, source_line
 from .render import FORMATS, render, render_all
+from .results import StoredRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,6 +183,7 @@ def _row(group: Sequence[Record], variant: str, weights: str, published: Figures
         fidelity_notes=notes_of(first),
         sees=sees_of(head),
         pass_through=(head.get("generation") or {}).get("pass_through"),
+        paths=tuple(record.path for record in done if isinstance(record, StoredRecord)),
     )
 
 
