@@ -48,7 +48,7 @@ def command(number: str | None, form: str, data: str | None, out: Path | None, r
         text = tables.render_all(boards, form).rstrip()
     else:
         from .. import ablation_table
-        from ..suite_file import load_suite
+        from ..suites.file import load_suite
 
         suite = load_suite("ablation")
         text = ablation_table.table(found, suite, tables.load_paper(), form, data=data, folder=folder).rstrip()
