@@ -134,19 +134,24 @@ def _with_parts_of_the_demo(card: MethodCard, data: Dataset) -> MethodCard:
     return card
 
 
-def finished_folder(card: MethodCard, choices: PretrainChoices, data: Dataset) -> Path | None:
-    """Where `pretrain_on` would find its work done; None where it, or what it starts from, has yet to be made."""
+def finished_folders(card: MethodCard, choices: PretrainChoices, data: Dataset) -> list[Path]:
+    """Where `pretrain_on` would find its work done, then where what it starts from lies; none where any is missing."""
     prepared = prepare_pretraining(card, choices, data, lambda _text: None)
-    init = prepared.init
+    init, folders = prepared.init, []
     for part, (other, own) in _parts(prepared, choices).items():
-        file = _part_at_hand(other, own, data)
+        registered = _registered_part(other, own, data)
+        below = finished_folders(registry.find(other.name), own, data) if registered is None else []
+        file = below[0] / pretrain.WEIGHTS if below else registered.path if registered else None
         if file is None:
-            return None
+            return []
         init[part] = file
+        folders += below or [file.parent]
     request = prepared.request
     found = pretrain.what_determines(request, prepared.settings, prepared.version, init, choices.seed)
     folder = weights.pretrained_folder(request.method) / results.run_key(found)
-    return folder if (folder / pretrain.FINISHED).is_file() else None
+    # Published files are registered wherever they are needed; what was trained here is not.
+    ours = [place for place in folders if (place / pretrain.FINISHED).is_file()]
+    return [folder, *ours] if (folder / pretrain.FINISHED).is_file() else []
 
 
 def _parts(prepared: Prepared, choices: PretrainChoices) -> dict[str, tuple[MethodCard, PretrainChoices]]:
@@ -174,15 +179,6 @@ def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -
     say(f"{card.name}: {found.name}, {found.path}")
     assert found.path is not None
     return found.path
-
-
-def _part_at_hand(card: MethodCard, choices: PretrainChoices, data: Dataset) -> Path | None:
-    """The same where it need not be made."""
-    found = _registered_part(card, choices, data)
-    if found is not None:
-        return found.path
-    folder = finished_folder(registry.find(card.name), choices, data)
-    return folder / pretrain.WEIGHTS if folder else None
 
 
 def _registered_part(card: MethodCard, choices: PretrainChoices, data: Dataset) -> Weights | None:

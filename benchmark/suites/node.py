@@ -24,6 +24,9 @@ Files = Mapping[str, bytes]
 _plans: dict[tuple[str, str], Sequence[Task]] = {}
 """A process of a cluster is given one task after another of the same suite: it is planned once."""
 
+_said: list[str] = []
+"""What its tasks had to say since it was last asked."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -85,10 +88,10 @@ def run_task(job: Job, number: int, place: Place, given: Files | None, *, wait: 
         wait: for another command that is at the same task.
     """
     node = node_name()
-    said: list[str] = []
     try:
         shared = place.is_shared(job.choices.results)
         tasks = _planned(job, place)
+        _said.clear()
         if given and not shared:
             write_files(home(), given)
         task = tasks[number]
@@ -96,16 +99,17 @@ def run_task(job: Job, number: int, place: Place, given: Files | None, *, wait: 
             raise MibenchError(f"node {node}: {task.lacks}")
         if task.needs is not None and task.needs.arrived() is None:
             # What a dead node had made, and no other has.
-            attempt(0, task.needs, _results(job, place), wait=True, say=said.append)
-        report = attempt(number, task, _results(job, place), wait=wait, say=said.append)
+            attempt(0, task.needs, _results(job, place), wait=True, say=_said.append)
+        report = attempt(number, task, _results(job, place), wait=wait, say=_said.append)
     except MibenchError as problem:
-        return Answer(Report(number, "failed", str(problem)), node, tuple(said))
+        return Answer(Report(number, "failed", str(problem)), node)
+    said = tuple(_said)
     if shared:
-        return Answer(report, node, tuple(said))
+        return Answer(report, node, said)
     # Paths of this node say nothing elsewhere; the driver finds the same records in its own folder.
     report = replace(report, paths=())
     kept = read_files(home(), task.keeps()) if report.state == "done" else {}
-    return Answer(report, node, tuple(said), read_files(_results(job, place), [_results(job, place)]), kept)
+    return Answer(report, node, said, read_files(_results(job, place), [_results(job, place)]), kept)
 
 
 def read_files(root: Path, folders: Sequence[Path]) -> dict[str, bytes]:
@@ -143,7 +147,7 @@ def _planned(job: Job, place: Place) -> Sequence[Task]:
     ready = replace(job, choices=replace(job.choices, results=_results(job, place)))
     known = (sha256_json([repr(ready), place.token]), str(home()))
     if known not in _plans:
-        _plans[known] = ready.plan(lambda _text: None, f"node {node_name()}")
+        _plans[known] = ready.plan(_said.append, f"node {node_name()}")
     return _plans[known]
 
 

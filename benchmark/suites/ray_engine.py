@@ -17,7 +17,7 @@ from . import node
 from .arrival import keep
 from .job import Job
 from .node import Answer, Place
-from .schedule import Report
+from .schedule import Report, failure
 from .slurm import Resources
 from .task import Say, Task
 
@@ -109,8 +109,8 @@ class RayCluster:
             return answer.report
         try:
             return keep(answer, self._tasks[place], self._job.choices.results)
-        except MibenchError as problem:
-            return Report(place, "failed", str(problem))
+        except (MibenchError, OSError) as problem:
+            return failure(place, problem)
 
     def _files_for(self, task: Task) -> Any:
         """What a node with another home needs of the task before, put there once; None where all share it."""

@@ -13,7 +13,7 @@ from .. import config, weights
 from ..choices import PretrainChoices, RunChoices, Say, choose_preset, request_for
 from ..data.dataset import Dataset
 from ..measure import Judged, Measurement, assert_taught, choose_protocol, judged, measurement, settings_of
-from ..pretraining import Prepared, finished_folder, prepare_pretraining, pretrain_on
+from ..pretraining import Prepared, finished_folders, prepare_pretraining, pretrain_on
 from ..protocols import generative, latent_fid, pretrain, retrieval, supervised
 from ..weights import Weights
 from .choices import Problems, Start, SuiteChoices, sets_for
@@ -368,12 +368,10 @@ class _Pretrain:
 
     def __init__(self, card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> None:
         self._card, self._choices, self._data, self._say = card, choices, data, say
-        self._folder: Path | None = None
+        self._folders: list[Path] = []
 
     def folder(self) -> Path | None:
-        if self._folder is None:
-            self._folder = finished_folder(self._card, self._choices, self._data)
-        return self._folder
+        return next(iter(self.keeps()), None)
 
     def found(self) -> list[Path] | None:
         return None if self._choices.force else self.arrived()
@@ -382,11 +380,12 @@ class _Pretrain:
         return None if self.folder() is None else []
 
     def keeps(self) -> list[Path]:
-        folder = self.folder()
-        return [] if folder is None else [folder]
+        if not self._folders:
+            self._folders = finished_folders(self._card, self._choices, self._data)
+        return self._folders
 
     def run(self) -> list[Path]:
-        self._folder = pretrain_on(self._card, self._choices, self._data, self._say)
+        pretrain_on(self._card, self._choices, self._data, self._say)
         return []
 
     def prepared(self) -> Prepared:

@@ -65,10 +65,11 @@ def suite_and_show(name: str, choices: SuiteChoices, ways: Ways, say: Say) -> tu
     if ways.only is not None:
         return _alone(plan, ways.only, say)
     outcomes = execute(plan.tasks, _engine(suite, plan, ways, say), say)
-    full = next((outcome.sentence for outcome in outcomes if outcome.full), "")
-    if full:
-        remedy = "" if "free some space" in full else ": free some space and give the same command again"
-        raise MibenchError(f"{counts_text(outcomes)}\n{full}{remedy}. What was finished is kept")
+    if any(outcome.full for outcome in outcomes):
+        raise MibenchError(
+            f"the disk is full: free some space and give the same command again; what was finished is kept\n"
+            f"{counts_text(outcomes)}"
+        )
     return _report(suite, outcomes), not any(outcome.state == "failed" for outcome in outcomes)
 
 

@@ -79,14 +79,19 @@ def attempt(place: int, task: Task, results: Path, *, wait: bool, say: Say) -> R
             return Report(place, "done", paths=tuple(task.run()))
     except StoppedError as problem:
         return Report(place, "stopped", str(problem), code=problem.exit_code)
-    except MibenchError as problem:
-        return Report(place, "failed", str(problem), full=_is_full(problem))
     except Exception as problem:
         # Out of memory, a fault of a plug-in: the rows after it are worth their hours all the same.
-        full = _is_full(problem)
-        where = f": {problem.filename}" if isinstance(problem, OSError) and problem.filename else ""
-        told = f"the disk is full{where}" if full else f"{type(problem).__name__}: {problem}"
-        return Report(place, "failed", told, full=full)
+        return failure(place, problem)
+
+
+def failure(place: int, problem: Exception) -> Report:
+    """The report of a task that went wrong."""
+    full = _is_full(problem)
+    if isinstance(problem, MibenchError):
+        return Report(place, "failed", str(problem), full=full)
+    where = f": {problem.filename}" if isinstance(problem, OSError) and problem.filename else ""
+    told = f"the disk is full{where}" if full else f"{type(problem).__name__}: {problem}"
+    return Report(place, "failed", told, full=full)
 
 
 class Here:

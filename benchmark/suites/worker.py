@@ -47,7 +47,7 @@ def main() -> None:
         channel.send(Said(text))
 
     try:
-        tasks = job.plan(lambda _text: None)
+        tasks = job.plan(say)
     except MibenchError as problem:
         channel.send(Unfit(str(problem)))
         return
