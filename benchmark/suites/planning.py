@@ -82,7 +82,7 @@ def _cards(rows: Sequence[Row], problems: Problems) -> dict[str, MethodCard]:
     cards: dict[str, MethodCard] = {}
     for row in rows:
         with problems.collected():
-            card = cards[row.method] = registry.find(row.method)
+            card = cards[row.method] = cards.get(row.method) or registry.find(row.method)
             names = [registry.FULL, *card.presets]
             if row.preset and row.preset not in names:
                 raise MibenchError(
