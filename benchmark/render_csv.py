@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from .board import COLUMNS, Board, Row
 from .ecg import MI_STATEMENTS
 from .generation_block import FIGURES
+from .grid import differing
 
 Fields = dict[str, str | int | float | None]
 
@@ -34,12 +35,12 @@ def _row(board: Board, row: Row) -> Fields:
         return None if value is None else round(100 * value, 6)
 
     line: Fields = {
-        "data": board.data,
-        "notice": board.warning,
-        "release": board.release,
-        "manifest": board.manifest,
+        "data": row.origin.data,
+        "notice": row.origin.warning,
+        "release": row.origin.release,
+        "manifest": row.origin.manifest,
         "protocol": board.protocol,
-        "protocol_version": board.version,
+        "protocol_version": row.origin.version,
         "rank": row.rank,
         "method": row.method,
         "title": row.title,
@@ -60,7 +61,11 @@ def _row(board: Board, row: Row) -> Fields:
         line[f"{name}_interval"] = value.method
         if name in MI_STATEMENTS:
             line[f"{name}_positives"] = board.positives.get(name)
+        line[f"{name}_mark"] = row.marks.get(name)
         line[f"{name}_paper"] = round(row.paper.values[name], 4) if row.paper else None
+        gap = differing(row, name)
+        line[f"{name}_difference"] = None if gap is None else round(gap, 4)
+    line["leak"] = row.leak
     line["note"] = row.note
     return line
 
