@@ -5,7 +5,10 @@ Uncertainty here is that of the test records. Spread over seeds is another thing
 
 from __future__ import annotations
 
-from .bootstrap import resample_weights, resampled_aucs
+from ..multiplicity import holm
+from .bootstrap import resample_weights, resampled_aucs, resampled_means
+from .comparison import PAIRED_BOOTSTRAP, PAIRED_DELONG, Differences, paired_differences
+from .delong import delong
 from .intervals import (
     BOOTSTRAP,
     ENOUGH_POSITIVES,
@@ -21,11 +24,18 @@ __all__ = [
     "BOOTSTRAP",
     "ENOUGH_POSITIVES",
     "HANLEY_MCNEIL",
+    "PAIRED_BOOTSTRAP",
+    "PAIRED_DELONG",
+    "Differences",
     "Interval",
     "Summary",
+    "delong",
     "hanley_mcneil_error",
     "hanley_mcneil_interval",
+    "holm",
+    "paired_differences",
     "resample_weights",
     "resampled_aucs",
+    "resampled_means",
     "summarize",
 ]
