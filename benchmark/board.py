@@ -36,6 +36,16 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A row minus the row of reference, AUC as fractions of one: 95 % interval, and p after Holm."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
 class Origin:
     """What a number was measured on, and how: rows of two origins never share a board unless that is asked for.
 
@@ -89,6 +99,8 @@ class Row:
         about: what the row itself must say of that; mostly empty.
         leak: how its weights have met these data before, `leaks.SENTENCES`; empty when they have not.
         marks: by column, where the row is the best or the second of its column and the paired differences say so.
+        gaps: by column, its distance from the row of reference of the same share of training records.
+        is_reference: whether it is that row.
         paths: the files of the finished runs, in the order of `seeds`; their test scores lie beside them. Empty for
             records that were not read from files.
     """
@@ -115,6 +127,8 @@ class Row:
     about: str = ""
     leak: str = ""
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    gaps: Mapping[str, Gap] = field(default_factory=dict)
+    is_reference: bool = False
     paths: tuple[Path, ...] = ()
 
     @property

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .board import COLUMNS, Board, Mark, Row, Value
+from .board import COLUMNS, Board, Mark, Row
 from .leaks import SIGNS
 
 WORDS = ("Method", "Weights", "Data")
 """Columns that hold words: these stand to the left."""
 
 
-BENEATH = ("paper", "difference", "Holm p")
-"""Names of lines that belong to the row above: what the paper printed, ours minus that, and a test's p."""
-
 Kind = Literal["first", "row", "paper", "difference", "Holm p"]
+BENEATH: tuple[Kind, ...] = ("paper", "difference", "Holm p")
+"""Names of lines that belong to the row above: what the paper printed, ours minus that, and a test's p."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Grid:
 
 def auc_grid(board: Board) -> Grid:
     """The nine AUCs and their means, with the paper's figures below ours."""
-    ratios, spreads, abouts = _has_ratios(board), has_spreads(board), has_abouts(board)
+    ratios, spreads, abouts = has_ratios(board), has_spreads(board), has_abouts(board)
     header = ["#", "Method", "Weights", *["Data"] * abouts, *["Train %"] * ratios]
     header += [f"{name} ({board.positives[name]})" if name in board.positives else name for name in COLUMNS]
     header += ["Seed SD (n)"] * spreads
@@ -125,24 +124,31 @@ def _row_cells(board: Board, row: Row, mark: int | None) -> tuple[Cell, ...]:
     spread = "--" if row.spread is None else f"{100 * row.spread:.2f}"
     return (
         Cell("--" if row.rank is None else str(row.rank)),
-        Cell(row.name, mark=mark, sign=SIGNS.get(row.leak, "")),
+        Cell(row.name, mark=mark, sign=sign_of(row)),
         Cell(row.weights),
         *[Cell(row.about)] * has_abouts(board),
-        *[Cell("--" if row.ratio is None else f"{100 * row.ratio:g}")] * _has_ratios(board),
-        *(_auc_cell(row.values[name], row.marks.get(name)) for name in COLUMNS),
+        *[Cell("--" if row.ratio is None else f"{100 * row.ratio:g}")] * has_ratios(board),
+        *(auc_cell(row, name) for name in COLUMNS),
         *[Cell(f"{spread} ({len(row.seeds)})")] * has_spreads(board),
     )
 
 
-def _has_ratios(board: Board) -> bool:
+def has_ratios(board: Board) -> bool:
     """Whether a row was trained on less than everything: only then is the share worth a column."""
     return any(row.ratio not in (None, 1.0) for row in board.rows)
 
 
-def _auc_cell(value: Value, standing: Mark | None) -> Cell:
+def sign_of(row: Row) -> str:
+    """The sign of its leak, which the footer explains."""
+    return SIGNS.get(row.leak, "")
+
+
+def auc_cell(row: Row, column: str) -> Cell:
+    """A figure with its interval, marked where it stands out."""
+    value = row.values[column]
     if value.auc is None:
         return Cell("--")
     ends = None
     if value.low is not None and value.high is not None:
         ends = (f"{100 * value.low:.1f}", f"{100 * value.high:.1f}")
-    return Cell(f"{100 * value.auc:.2f}", ends, standing=standing)
+    return Cell(f"{100 * value.auc:.2f}", ends, standing=row.marks.get(column))

@@ -8,11 +8,16 @@ from .board import COLUMNS, Board, Mark, Value
 from .fidelity_board import fidelity_grid
 from .grid import Cell, Grid, Line, auc_grid, beneath, has_abouts, has_spreads
 from .leaks import SIGNS
+from .reference_board import reference_grid
 from .render_csv import sheet
 from .render_html import page
 from .render_latex import latex
+from .shares_board import shares_grid
 
 FORMATS = ("latex", "markdown", "csv", "html", "text")
+SHARES = "3"
+"""The paper's table of the shares of the training records."""
+
 STANDINGS: dict[Mark | None, str] = {None: " ", "best": "*", "second": "+"}
 """Where nothing can be bold or underlined."""
 
@@ -25,7 +30,8 @@ def render(board: Board, format: str) -> str:
 def render_all(boards: Sequence[Board], format: str) -> str:
     """Several boards, one after another; CSV and HTML make one document of all.
 
-    A board of generators is followed by a table of their signals and latent space.
+    A board of generators is followed by a table of their signals and latent space, one that was compared with a
+    reference by the differences; before one of shares of the training records stands Avg by share.
 
     Raises:
         ValueError: no such format.
@@ -36,7 +42,7 @@ def render_all(boards: Sequence[Board], format: str) -> str:
         return sheet(boards)
     if format == "text":
         return "\n".join(map(_text, boards))
-    grids = [grid for board in boards for grid in (auc_grid(board), fidelity_grid(board)) if grid is not None]
+    grids = [grid for board in boards for grid in (*_before(board), auc_grid(board), *_after(board))]
     if format == "html":
         return page(grids)
     return "\n".join(map(latex if format == "latex" else markdown, grids))
@@ -62,9 +68,16 @@ def markdown(grid: Grid) -> str:
     return f"**{safe(grid.caption)}**\n\n{table}\n\n{below}"
 
 
+def _before(board: Board) -> list[Grid]:
+    return [shares_grid(board)] if board.number == SHARES else []
+
+
+def _after(board: Board) -> list[Grid]:
+    return [grid for grid in (fidelity_grid(board), reference_grid(board)) if grid is not None]
+
+
 def _text(board: Board) -> str:
-    grid = fidelity_grid(board)
-    return _auc_text(board) if grid is None else f"{_auc_text(board)}\n{grid_text(grid)}"
+    return "\n".join([*map(grid_text, _before(board)), _auc_text(board), *map(grid_text, _after(board))])
 
 
 def _auc_text(board: Board) -> str:

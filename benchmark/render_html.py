@@ -32,7 +32,20 @@ ul { color: #57606a; font-size: 13px; padding-left: 1.2rem; max-width: 75rem; }
 
 def page(grids: Sequence[Grid]) -> str:
     """A whole document."""
-    sections = "\n".join(map(_section, grids))
+    return _document("\n".join(map(_section, grids)))
+
+
+def joined(parts: Sequence[tuple[str, str, str]]) -> str:
+    """One document of several: of each its title, its page, and a sentence; page and sentence may be empty."""
+    sections = []
+    for title, text, sentence in parts:
+        body = text.partition("<body>\n")[2].rpartition("\n</body>")[0]
+        said = f"<p>{html.escape(sentence)}</p>" if sentence else ""
+        sections.append("\n".join(part for part in (f"<h2>{html.escape(title)}</h2>", said, body) if part))
+    return _document("\n".join(sections))
+
+
+def _document(sections: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
