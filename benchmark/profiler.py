@@ -61,13 +61,18 @@ def profile_and_show(choices: ProfileChoices, say: Say) -> tuple[str, list[str]]
         sets=sets["method"],
         say=say,
     )
+    if choices.export:
+        from .deployment.onnx_file import require_packages
+
+        require_packages()
     cards = [registry.find(name) for name in dict.fromkeys(choices.methods)] or with_networks()
     # A wrong option is said before anything is measured.
-    ready = [Described(*reversed(make(card.name, choices.preset, sets["method"]))) for card in cards]
+    made = [make(card.name, choices.preset, sets["method"]) for card in cards]
+    ready = [Described(adapter, card) for card, adapter in made]
     paths, failures = [], []
     for method in ready:
         try:
-            paths.append(profile.run(method, asked, _export(method, choices)))
+            paths.append(profile.run(method, asked, _export(method, asked, choices.export)))
         except Exception as problem:
             failures.append(f"{method.method}: {' '.join(str(problem).split()) or type(problem).__name__}")
             say(f"failed: {failures[-1]}")
@@ -92,5 +97,10 @@ def _recipes(chosen: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in profile.RECIPES if name in chosen or not chosen)
 
 
-def _export(method: Described, choices: ProfileChoices) -> Callable[[], dict[str, Any]] | None:
-    return None
+def _export(method: Described, asked: profile.Profiling, wanted: bool) -> Callable[[], dict[str, Any]] | None:
+    """What makes the record's `export`; a method that cannot be exported has its sentence there."""
+    if not wanted:
+        return None
+    from .deployment.measure import exported
+
+    return lambda: exported(method, asked.settings.timing)

@@ -59,7 +59,7 @@ def count(card: MethodCard, adapter: Adapter, recipes: Sequence[str]) -> tuple[C
         with objective_of(card, adapter) as objective:
             parameters |= _parameters(objective)
             if STEP in recipes:
-                macs[STEP] = _step(objective, step_batch(adapter, records(adapter, TOGETHER)))
+                macs[STEP] = _step(objective, step_batch(adapter, records(TOGETHER)))
     return parameters, macs
 
 
@@ -92,7 +92,7 @@ def _paper(recipe: PaperCount) -> tuple[Counts, int | None]:
 
 
 def _inference(adapter: Adapter, nets: nn.Module) -> Counts:
-    run = forward_of(adapter, records(adapter, 1))
+    run = forward_of(adapter, records(1))
     # The counter looks for the gradient of whatever could have one.
     nets.requires_grad_(False)
     found = _quietly(lambda: ptflops_macs(_Fixed(nets, run), dict))

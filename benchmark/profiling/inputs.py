@@ -17,7 +17,7 @@ from ...adapters.base import LEADS, Adapter, Encoder, Generator, MethodCard, Pre
 from ...adapters.checkpoints import save_weights
 from ...adapters.errors import MibenchError
 from ...adapters.signal import prepare
-from ..bench import Bench
+from ..bench import demo_signals
 from ..seeds import derive
 from ..training.batches import prepared_views
 
@@ -31,9 +31,9 @@ DIFFERENT = 8
 """Records of the demo heart that a batch consists of, over and over: how many differ changes no cost."""
 
 
-def records(adapter: Adapter, count: int) -> Tensor:
+def records(count: int) -> Tensor:
     """(count, 12, samples) in mV at `RATE`."""
-    few = torch.from_numpy(Bench(adapter, records=min(count, DIFFERENT)).millivolt)
+    few = torch.from_numpy(demo_signals(min(count, DIFFERENT)))
     return few[torch.from_numpy(np.arange(count) % len(few))]
 
 
@@ -116,7 +116,7 @@ def _beginnings(card: MethodCard, folder: Path) -> Mapping[str, Path]:
         objective = source.objective({}).train()
         with torch.no_grad():
             # A vocabulary that was never set is refused.
-            objective(step_batch(source, records(source, 2)))
+            objective(step_batch(source, records(2)))
         made[part] = folder / f"{part}.safetensors"
         save_weights(made[part], source.trained_state(objective), {"method": source.spec.name})
     return made

@@ -39,7 +39,7 @@ def latency(adapter: Adapter, device: torch.device, timing: Timing, threads: int
         "median_ms", "low_ms", "high_ms", "runs"; "prepare_ms", the median of what comes before.
     """
     with _threads(threads), torch.inference_mode():
-        millivolt = records(adapter, 1).to(device)
+        millivolt = records(1).to(device)
         times = repeat(forward_of(adapter, millivolt), device, timing)
         few = Timing(1, min(PREPARED, timing.runs), timing.seconds / 4, 1)
         before = repeat(prepare_of(adapter, millivolt), device, few)

@@ -32,7 +32,7 @@ def live_mib(adapter: Pretrainable, batch: int, *, amp: bool) -> float | None:
     Returns:
         None where a size depends on values.
     """
-    shapes = {name: (value.shape[1:], value.dtype) for name, value in step_batch(adapter, records(adapter, 2)).items()}
+    shapes = {name: (value.shape[1:], value.dtype) for name, value in step_batch(adapter, records(2)).items()}
     try:
         with FakeTensorMode():
             objective = adapter.objective({}).train()
@@ -45,12 +45,13 @@ def live_mib(adapter: Pretrainable, batch: int, *, amp: bool) -> float | None:
         # Torch has several errors for a size that no shape tells, and a network may have one of its own.
         return None
     learned = sum(value.nbytes for value in objective.parameters() if value.requires_grad)
-    return (memory.peak + 2 * learned + sum(value.nbytes for value in objective.parameters())) / MIB
+    lasting = 2 * learned + sum(value.nbytes for value in objective.parameters())
+    return float(memory.peak + lasting) / MIB
 
 
 def _backward(objective: nn.Module, parts: dict[str, Tensor]) -> None:
     if not isinstance(objective, Players):
-        parts["loss"].backward()
+        torch.autograd.backward(parts["loss"])
         return
     players = {name: [value for value in values if value.requires_grad] for name, values in objective.players().items()}
     for place, (name, parameters) in enumerate(players.items(), 1):

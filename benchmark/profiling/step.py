@@ -91,7 +91,7 @@ def _stepper(
     engine = Engine(device, named)
     with objective_of(card, adapter) as objective:
         objective.to(device).train()
-    given = step_batch(adapter, records(adapter, batch).to(device))
+    given = step_batch(adapter, records(batch).to(device))
     optimizers = Optimizers(objective, settings)
     module = optimizers.set_up(engine, objective)
     module.train()
