@@ -59,11 +59,13 @@ class Chain(nn.Module):
             windows = torch.where(flat, 0.0, windows @ self.filter)
         windows = place(normalize(windows, spec.normalization), [spec.leads.index(LEAD)], len(spec.leads))
         count = windows.shape[1]
-        found = self.method(windows.flatten(0, 1)).unflatten(0, (-1, count))
+        out = self.method(windows.flatten(0, 1))
+        found = out.view(-1, count, *out.shape[1:])
         if isinstance(self.method.of, Encoder):
             return found.mean(dim=1)
         whole = join(found, spec, self.between) if spec.windows == "tiled" else found[:, 0]
-        return whole if self.leave is None else whole @ self.leave
+        given: Tensor = whole if self.leave is None else whole @ self.leave
+        return given
 
 
 class _Hidden:

@@ -108,4 +108,5 @@ def _own_way(method: Encoder | Generator, signals: Array, sampling_rate: float) 
 def _by_record(values: Array) -> npt.NDArray[np.float64]:
     """The largest of each; NaN must not pass for a small number."""
     flat = np.abs(values.reshape(len(values), -1)).astype(np.float64)
-    return np.where(np.isfinite(flat), flat, np.inf).max(axis=1)
+    largest: npt.NDArray[np.float64] = np.where(np.isfinite(flat), flat, np.inf).max(axis=1)
+    return largest
