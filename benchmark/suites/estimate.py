@@ -128,6 +128,8 @@ def _passed(record: Mapping[str, Any]) -> float:
     """The records that went through the network for a run, counted as `Work.records` counts them."""
     counts, settings = record["data"]["records"], record["protocol"]["settings"]
     name = record["protocol"]["name"]
+    if name == "profile":
+        return 1.0
     if name == pretrain.NAME:
         return float(counts["train"] * settings.get("epochs", 1))
     if name == supervised.NAME:

@@ -19,11 +19,11 @@ from ...adapters.options import build, did_you_mean
 from .. import config
 
 PRETRAIN = "pretrain"
-PROTOCOLS = (PRETRAIN, "retrieval", "linear_probe", "supervised", "generative", "latent_fid")
+PROTOCOLS = (PRETRAIN, "retrieval", "linear_probe", "supervised", "generative", "latent_fid", "profile")
 """What a step may be; also the sections that `--set` knows in a suite, beside `method`."""
 
-UNLABELLED = (PRETRAIN, "retrieval")
-"""Those that look at signals alone; the others need labels."""
+UNLABELLED = (PRETRAIN, "retrieval", "profile")
+"""Those that look at signals alone, or at none; the others need labels."""
 
 AUTO, PRETRAINED, PUBLISHED, RANDOM = "auto", "pretrained", "published", "random"
 

@@ -14,10 +14,11 @@ from ..choices import PretrainChoices, RunChoices, Say, choose_preset, request_f
 from ..data.dataset import Dataset
 from ..measure import Judged, Measurement, assert_taught, choose_protocol, judged, measurement, settings_of
 from ..pretraining import Prepared, finished_folders, prepare_pretraining, pretrain_on
-from ..protocols import generative, latent_fid, pretrain, retrieval, supervised
+from ..protocols import generative, latent_fid, pretrain, profile, retrieval, supervised
 from ..weights import Weights
 from .choices import Problems, Start, SuiteChoices, sets_for
-from .estimate import pretraining_work, work_of
+from .costing import Costing
+from .estimate import Work, pretraining_work, work_of
 from .file import AUTO, PRETRAIN, PRETRAINED, PUBLISHED, RANDOM, UNLABELLED, Row, Step
 from .task import Task
 
@@ -109,6 +110,8 @@ class Shared:
             with problems.collected():
                 if step.protocol == PRETRAIN:
                     self._pretraining(plan, plan.card)
+                elif step.protocol == profile.NAME:
+                    self._costs(plan, step)
                 else:
                     self._assert_fits(plan, step)
                     self._measured(plan, step)
@@ -153,6 +156,13 @@ class Shared:
                     work=work_of(plan.card, self.preset_of(plan, step, source), step, data, len(seeds)),
                 )
             )
+
+    def _costs(self, plan: RowPlan, step: Step) -> None:
+        preset = self.preset_of(plan, step, Source(RANDOM))
+        unit = Costing(plan.card.name, self.run_choices(plan, step, preset), self.say)
+        what = "".join([step.protocol, *(f", {text}" for text in step.sets)])
+        work = Work(step.protocol, plan.card.name, preset or "", 1, lambda: None)
+        self._append(Task(plan.row.name, what, unit.found, unit.run, arrived=unit.arrived, work=work, alone=True))
 
     def _shares(self, step: Step) -> Iterator[tuple[str, list[float], range]]:
         """Runs that are made together: probes of all ratios and seeds are one problem, end-to-end trainings are not."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from ...adapters.errors import MibenchError
 from .. import ablation_table, results
 from ..choices import choose_device, once
-from ..protocols import latent_fid, pretrain, retrieval
+from ..profile_overview import overview
+from ..protocols import latent_fid, pretrain, profile, retrieval
 from ..runner import show
 from ..tables import load_paper
 from .estimate import Estimates, in_words
@@ -147,13 +148,16 @@ def _report(suite: Suite, outcomes: Sequence[Outcome]) -> str:
     shown = [
         record
         for record in records
-        if record["protocol"]["name"] not in (latent_fid.NAME, retrieval.NAME, pretrain.NAME)
+        if record["protocol"]["name"] not in (latent_fid.NAME, retrieval.NAME, pretrain.NAME, profile.NAME)
         and "auc" in (record["metrics"] or {})
     ]
     if shown:
         texts.append(show(shown))
     if fid:
         texts.append(latent_fid.table(fid, "text").rstrip())
+    costs = [record for record in records if record["protocol"]["name"] == profile.NAME]
+    if costs:
+        texts.append(overview(costs).rstrip())
     # What failed first is why the rest of its row was not run.
     stopped = [outcome for state in ("not run", "failed") for outcome in outcomes if outcome.state == state]
     why = {outcome.task.row: outcome.sentence for outcome in stopped}

@@ -177,6 +177,11 @@ class _Schedule:
         """As much as the engine takes; what others are at comes when nothing else is left."""
         while len(self.running) < self.engine.slots:
             ready = [place for place in self.waiting if self._ready(place)]
+            # What is timed is run alone, and so comes when nothing else can be run.
+            shared = [place for place in ready if not self.tasks[place].alone]
+            if any(self.tasks[place].alone for place in self.running) or (ready and not shared and self.running):
+                return
+            ready = shared or ready
             fresh = [place for place in ready if place not in self.busy]
             if not ready or (not fresh and self.running):
                 return

@@ -32,6 +32,7 @@ class Task:
         builds: what it makes for itself and for others, by name: embeddings, a classifier, a part's pre-training. Two
             tasks never make the same thing at once.
         work: how much it is, for an estimate; None when nobody can tell.
+        alone: it times things, so that nothing else is run meanwhile.
     """
 
     row: str
@@ -44,6 +45,7 @@ class Task:
     lacks: str = ""
     builds: frozenset[str] = frozenset()
     work: Work | None = None
+    alone: bool = False
 
     @property
     def name(self) -> str:
