@@ -61,3 +61,17 @@ class Job:
                 f"{where} plans another suite: is it the same mibench, with the same weights registered?"
             )
         return plan.tasks
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line for whoever watches."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """The suite could not be planned here."""
+
+    sentence: str

@@ -45,7 +45,7 @@ def planned(suite: Suite, choices: SuiteChoices, say: Say) -> Plan:
     problems = Problems()
     rows = suite.every_row()
     with problems.collected():
-        config.parse_sets(choices.sets, SECTIONS)
+        _assert_sections(choices.sets)
     cards = _cards(rows, problems)
     known = list(cards.values())
     sets: dict[str, tuple[str, ...]] = {}
@@ -75,6 +75,17 @@ def planned(suite: Suite, choices: SuiteChoices, say: Say) -> Plan:
         name = datas[0].name
         choices = replace(choices, data=name, pretrain_data=signals[name].name)
     return Plan(tuple(shared.tasks), manifests, choices)
+
+
+def _assert_sections(sets: Sequence[str]) -> None:
+    """`protocol.`, which a single run has, says nothing where there are several."""
+    unclear = next((text for text in sets if text.startswith("protocol.")), None)
+    if unclear:
+        raise MibenchError(
+            f"--set {unclear}: a suite has several protocols, so name the one that is meant: "
+            f"linear_probe.{unclear.removeprefix('protocol.')}"
+        )
+    config.parse_sets(sets, SECTIONS)
 
 
 def _cards(rows: Sequence[Row], problems: Problems) -> dict[str, MethodCard]:

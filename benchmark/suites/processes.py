@@ -14,10 +14,9 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any
 
 from ...adapters.errors import MibenchError
-from .job import Job
+from .job import Job, Said, Unfit
 from .schedule import Report
 from .task import Say
-from .worker import Said, Unfit
 
 TRIES = 2
 """Times that a task is given to a process before it counts as failed: one may die for reasons of its own."""

@@ -6,34 +6,20 @@ that went, it ends as well: a training writes a checkpoint first.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from ...adapters.errors import MibenchError
-from .job import Job
+from .job import Job, Said, Unfit
 from .schedule import attempt
 
 GRACE = 60.0
 """Seconds that a worker without a driver may still take for a record."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A line for whoever watches."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """The suite could not be planned here."""
-
-    sentence: str
 
 
 def main() -> None:
@@ -44,7 +30,8 @@ def main() -> None:
     threading.Thread(target=_listen, args=(channel, inbox), daemon=True).start()
 
     def say(text: str) -> None:
-        channel.send(Said(text))
+        with contextlib.suppress(OSError):  # nobody listens any more, and `_listen` sees to that
+            channel.send(Said(text))
 
     try:
         tasks = job.plan(say)
@@ -54,7 +41,8 @@ def main() -> None:
     while (order := inbox.get()) is not None:
         place, wait = order
         report = attempt(place, tasks[place], job.choices.results, wait=wait, say=say)
-        channel.send(report)
+        with contextlib.suppress(OSError):
+            channel.send(report)
         if report.state == "stopped":
             return
 
