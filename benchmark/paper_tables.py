@@ -158,15 +158,9 @@ def _judge(boards: Sequence[Board], ask: Ask) -> list[Board]:
 
 
 def _resources(ask: Ask) -> str:
-    try:
-        from . import profile_table  # type: ignore[attr-defined]
-    except ImportError:
-        raise MibenchError(
-            f"there is no run of Table 4 to show in {ask.folder}: `{FILLED_BY['4']}` makes one"
-        ) from None
+    from . import profile_table
 
-    text: str = profile_table.table(ask.records, tables.load_paper(), ask.form, data=ask.data, folder=ask.folder)
-    return text
+    return profile_table.table(ask.records, tables.load_paper(), ask.form, data=ask.data, folder=ask.folder)
 
 
 def _ablations(ask: Ask) -> str:

@@ -113,7 +113,7 @@ def test_nothing_at_all_is_an_error_that_names_the_commands(tmp_path: Path, mibe
 def test_an_empty_table_names_the_command_that_fills_it(number: str, tmp_path: Path, mibench: Command) -> None:
     answer = mibench("table", number, "--results", tmp_path, "--data", "ptb-xl")
     assert answer.code == 2
-    assert f"Table {number}" in answer.err
+    assert "to show in" in answer.err
     assert "`mibench " in answer.err
 
 
@@ -141,7 +141,7 @@ def test_bad_files_are_warnings_and_the_table_comes_out(
     answer = mibench("table", "1", "--format", "csv", "--results", folder)
     assert answer.code == 0
     assert {row["method"] for row in rows(answer.out)} >= {"stmem", "simclr", "3kg", "selfmis"}
-    for words in ("torn.json is damaged", "newer.json has schema 99", "its sha256 differs", "NaN", "at least 300"):
+    for words in ("torn.json is damaged", "newer.json has schema 99", "its sha256 differs", "are not numbers", "at least 300"):
         assert words in answer.err, words
     assert "Traceback" not in answer.err
 
