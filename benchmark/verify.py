@@ -223,7 +223,7 @@ def _unlike(path: str, said: Any, found: Any) -> list[str]:
 def _near(first: Any, second: Any) -> bool:
     if first is None or second is None:
         return first is second
-    return abs(first - second) <= TOLERANCE
+    return bool(abs(first - second) <= TOLERANCE)
 
 
 def _rank_faults(record: StoredRecord, arrays: Mapping[str, NDArray[Any]]) -> list[str]:

@@ -85,9 +85,7 @@ def show(folder: Path | None, results: Path | None, **asked: Any) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing")
 @results_option
-@click.pass_context
 def merge(
-    context: click.Context,
     folders: tuple[Path, ...],
     prefer: Literal["ours", "theirs", "newer"] | None,
     dry_run: bool,
@@ -124,7 +122,7 @@ def merge(
     if counts["conflict"]:
         click.echo("Ours stay; --prefer newer or --prefer theirs takes the others'.", err=True)
     if counts["conflict"] or counts["refused"]:
-        context.exit(2)
+        click.get_current_context().exit(2)
 
 
 @command.command("verify")
