@@ -87,8 +87,8 @@ def _draw(outcome: Contrast, out: Path, say: Say) -> None:
     how = "`mibench data show demo` makes it" if board.data == DEMO else "`mibench data add` registers it"
     if board.data not in registered():
         say(
-            f"The records are not drawn: this machine has no data set `{board.data}`. {how}; then give the same command "
-            f"again."
+            f"The records are not drawn: this machine has no data set `{board.data}`. {how}; then give the same "
+            f"command again."
         )
         return
     try:

@@ -153,8 +153,8 @@ def _unknown(every: Sequence[Contestant], name: str, ratio: float | None) -> str
     plain = sorted({c.row.method for c in every})
     meant = did_you_mean(name, plain, listing=False)
     return (
-        f"`{name}` is no method with finished runs{share}, and no key of one; there are {', '.join(known)}. A key is the "
-        f"name of a file in the results folder, {SHORTEST_KEY} letters of it or more{meant}"
+        f"`{name}` is no method with finished runs{share}, and no key of one; there are {', '.join(known)}. A key is "
+        f"the name of a file in the results folder, {SHORTEST_KEY} letters of it or more{meant}"
     )
 
 

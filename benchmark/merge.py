@@ -72,12 +72,20 @@ def _source(root: Path, folder: Path) -> tuple[list[StoredRecord], list[str]]:
     if not folder.is_dir():
         raise MibenchError(f"{folder} is no folder: give the results folder of another machine or checkout")
     ours, theirs = root.resolve(), folder.resolve()
-    if theirs == ours or ours in theirs.parents or theirs in ours.parents:
+    if theirs == ours or _holds(ours, theirs) or _holds(theirs, ours):
         raise MibenchError(f"{folder} and {root} lie one in the other: merge takes another folder's records into this")
     records, warnings = results.scan(folder)
     if not records and not warnings:
         raise MibenchError(f"{folder} holds no run records: give a folder that `mibench run` wrote to")
     return records, warnings
+
+
+def _holds(outer: Path, inner: Path) -> bool:
+    """Whether what lies in one folder belongs to the results of another around it."""
+    if outer not in inner.parents:
+        return False
+    between = [inner, *inner.parents]
+    return not any((folder / results.APART).is_file() for folder in between[: between.index(outer)])
 
 
 def _merged(root: Path, record: StoredRecord, prefer: Prefer | None, dry_run: bool) -> Outcome:
