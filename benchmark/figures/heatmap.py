@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from ..board import AVERAGES, COLUMNS, Row, Value
 from .sheet import INK, MARGIN, QUIET, SMALL_POINTS, TEXT_POINTS, WIDTH, Sheet, sheet, shorten
 from .style import line_height, text_width
-from .view import View, names
+from .view import View
 
 CELL_HIGH, APART, HEAD = 7.4, 5.0, 9.0
 """Millimetres: of a row, before the anchors, and above the first row."""
@@ -24,7 +24,9 @@ LEAST, MOST = 0.5, 1.0
 """Ends of the colours: what is below chance is as white as chance."""
 DARK = 0.62
 """Share of the scale from which on letters are white."""
-HATCH_COLOUR, CHANCE_INK = "0.78", "0.35"
+HATCH_COLOUR, CHANCE_INK = "0.75", "0.35"
+BELOW_COLOUR = "#f8d9c4"
+"""Of an AUC whose whole interval lies below chance: the scores are the wrong way round."""
 
 
 def colours() -> Colormap:
@@ -40,7 +42,7 @@ def draw(view: View) -> Figure:
     """
     groups = [group for group in (view.methods, view.anchors) if group]
     rows = [row for group in groups for row in group]
-    called = names(rows)
+    called = view.names(rows)
     body = HEAD + len(rows) * CELL_HIGH + (len(groups) - 1) * APART + SCALE_HIGH
     note = "Hatched: the 95 % interval includes .5, so that the method may know nothing of the statement."
     page = sheet(view, "AUC by method and statement", body, notes=[note])
@@ -58,7 +60,8 @@ def draw(view: View) -> Figure:
             for column in COLUMNS:
                 _cell(axes, column, row.values[column], depth)
             depth += CELL_HIGH
-    _scale(page, axes, depth + 3.5)
+    below = any(not may_be_chance(row.values[c]) and (row.values[c].auc or 1) < LEAST for row in rows for c in COLUMNS)
+    _scale(page, axes, depth + 3.5, below)
     return page.figure
 
 
@@ -94,8 +97,10 @@ def _cell(axes: Axes, column: str, value: Value, depth: float) -> None:
     left = left_of(column)
     share = Normalize(LEAST, MOST, clip=True)(value.auc or 0)
     chance = value.auc is None or may_be_chance(value)
-    face = "white" if chance else colours()(share)
-    looks = {"hatch": "////", "edgecolor": HATCH_COLOUR} if chance and value.auc is not None else {"edgecolor": "0.9"}
+    face = "white" if chance else BELOW_COLOUR if (value.auc or 0) < LEAST else colours()(share)
+    looks: dict[str, Any] = (
+        {"hatch": "////", "edgecolor": HATCH_COLOUR} if chance and value.auc is not None else {"edgecolor": "0.9"}
+    )
     box = Rectangle((left + 0.25, depth + 0.25), CELL_WIDE - 0.5, CELL_HIGH - 0.5, facecolor=face, linewidth=0, **looks)
     box.set_gid(f"{column} chance" if chance else column)
     axes.add_patch(box)
@@ -113,17 +118,28 @@ def _cell(axes: Axes, column: str, value: Value, depth: float) -> None:
     if many:
         ends = f"{100 * (value.low or 0):.0f}\N{EN DASH}{100 * (value.high or 0):.0f}"
         axes.text(
-            middle, depth + CELL_HIGH * 0.72, ends, ha="center", va="center", color=ink, fontsize=SMALL_POINTS, bbox=halo
+            middle,
+            depth + CELL_HIGH * 0.72,
+            ends,
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=SMALL_POINTS,
+            bbox=halo,
         )
 
 
-def _scale(page: Sheet, axes: Axes, depth: float) -> None:
+def _scale(page: Sheet, axes: Axes, depth: float, below: bool) -> None:
     """The colours with their AUCs, and what hatching is."""
     left, wide, high, steps = MARGIN + RANK + NAME, 50.0, 2.6, 100
     for step in range(steps):
         axes.add_patch(
             Rectangle(
-                (left + wide * step / steps, depth), wide / steps * 1.02, high, facecolor=colours()(step / steps), linewidth=0
+                (left + wide * step / steps, depth),
+                wide / steps * 1.02,
+                high,
+                facecolor=colours()(step / steps),
+                linewidth=0,
             )
         )
     axes.add_patch(Rectangle((left, depth), wide, high, fill=False, edgecolor=QUIET, linewidth=0.4))
@@ -132,10 +148,14 @@ def _scale(page: Sheet, axes: Axes, depth: float) -> None:
         at = left + wide * (share - LEAST) / (MOST - LEAST)
         page.text(at - text_width(text, SMALL_POINTS) / 2, depth + high + 0.8, text, SMALL_POINTS, color=QUIET)
     page.text(left + wide + 3, depth, "AUC (x100)", SMALL_POINTS, color=QUIET)
-    at = left + wide + 24
-    axes.add_patch(Rectangle((at, depth), 7, high, facecolor="white", edgecolor=HATCH_COLOUR, hatch="////", linewidth=0))
-    axes.add_patch(Rectangle((at, depth), 7, high, fill=False, edgecolor=QUIET, linewidth=0.4))
-    page.text(at + 9, depth, "95 % interval includes chance", SMALL_POINTS, color=QUIET)
+    _sample(
+        page, axes, left + wide + 20, depth, "may be chance", facecolor="white", hatch="////", edgecolor=HATCH_COLOUR
+    )
+    if below:
+        _sample(page, axes, left + wide + 48, depth, "below chance", facecolor=BELOW_COLOUR)
 
 
-
+def _sample(page: Sheet, axes: Axes, left: float, depth: float, text: str, **looks: Any) -> None:
+    axes.add_patch(Rectangle((left, depth), 7, 2.6, linewidth=0, **looks))
+    axes.add_patch(Rectangle((left, depth), 7, 2.6, fill=False, edgecolor=QUIET, linewidth=0.4))
+    page.text(left + 8.5, depth, text, SMALL_POINTS, color=QUIET)

@@ -140,6 +140,14 @@ class View:
         """Whether a row is no competitor; a network trained end to end may start from random weights."""
         return row.sees != "observed" or (row.source in UNTRAINED and self.board.protocol != SUPERVISED)
 
+    def names(self, rows: Sequence[Row]) -> list[str]:
+        """A name for each row, with its weights where they are random, or where two would be called the same."""
+        shared = Counter(row.name for row in rows if not self.is_anchor(row))
+        return [
+            f"{row.name}, {weights_words(row)}" if row.source == "random" or shared[row.name] > 1 else row.name
+            for row in rows
+        ]
+
     @property
     def about(self) -> str:
         """Data, release, protocol and share of the training records: what stands under every title."""
@@ -151,14 +159,8 @@ class View:
     def positives(self) -> str:
         """How many test records carry each statement."""
         counts = self.board.positives
-        named = ", ".join(f"{name} {counts[name]}" for name in MI_STATEMENTS if name in counts)
+        named = ", ".join(f"{name}\N{NO-BREAK SPACE}{counts[name]}" for name in MI_STATEMENTS if name in counts)
         return f"Test positives: {named}." if named else "Test positives: unknown."
-
-
-def names(rows: Sequence[Row]) -> list[str]:
-    """A name for each row; with the weights where two would be called the same."""
-    shared = Counter(row.name for row in rows)
-    return [row.name if shared[row.name] == 1 else f"{row.name}, {weights_words(row)}" for row in rows]
 
 
 def weights_words(row: Row) -> str:
