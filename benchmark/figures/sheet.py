@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .style import COLOURS, MM_PER_POINT, blank, line_height, text_width, wrap, write
 from .view import View
@@ -102,7 +103,7 @@ def plain(axes: Axes, *, spines: Sequence[str] = ("bottom",)) -> None:
     axes.set_axisbelow(True)
 
 
-def key(page: Sheet, handles: Sequence[Line2D], left: float, top: float, columns: int | None = None) -> None:
+def key(page: Sheet, handles: Sequence[Line2D | Patch], left: float, top: float, columns: int | None = None) -> None:
     """What the marks mean, in a line whose upper end is so many mm below the body's top."""
     legend = page.figure.legend(
         handles=list(handles),
