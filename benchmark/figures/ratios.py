@@ -98,7 +98,7 @@ def draw(view: View) -> Figure:
 
 def _page(view: View, body: float) -> Sheet:
     about = f"{view.board.protocol} v{view.board.version} on {view.board.data}, {view.board.release}"
-    note = "Bands are 95 % intervals of the test records. All methods share these, so bands may overlap and methods differ."
+    note = "Bands are 95 % intervals of the test records. Methods share these: bands may overlap where methods differ."
     return sheet(view, "Avg against the share of the training records", body, about=about, notes=[note])
 
 

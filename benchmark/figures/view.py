@@ -35,6 +35,7 @@ class View:
         paper: as `published.load_paper` gives it.
         ratio: share of the training records of the figures that show one; None is the largest that the board has.
         reference: name of the method that others are compared with; None is the best.
+        chosen: whether methods were asked for by name: figures then show all of them.
     """
 
     boards: tuple[Board, ...]
@@ -42,6 +43,7 @@ class View:
     paper: Mapping[str, Any]
     ratio: float | None = None
     reference: str | None = None
+    chosen: bool = False
 
     @classmethod
     def of(
@@ -81,7 +83,9 @@ class View:
             _check_names({row.method for board in boards for row in board.rows}, [*methods, *filter(None, [reference])])
         kept = [_only(board, {*methods, *filter(None, [reference])}) if methods else board for board in boards]
         profiles = [r for r in records if r["protocol"]["name"] == PROFILE and r["status"] == "done"]
-        return cls(tuple(board for board in kept if board.rows), tuple(profiles), paper, ratio, reference)
+        return cls(
+            tuple(board for board in kept if board.rows), tuple(profiles), paper, ratio, reference, bool(methods)
+        )
 
     def on(self, board: Board) -> View:
         """The same of another board."""
