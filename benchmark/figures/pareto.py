@@ -12,7 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from ...adapters.errors import MibenchError
 from ..board import Row
 from .method_costs import BATCH, MEMORY, PRECISION, TITLES, Cost, costs
-from .placing import Box, foot, place
+from .pareto_front import front, stairs
+from .placing import foot, place
 from .sheet import INK, MARGIN, QUIET, SMALL_POINTS, TEXT_POINTS, WIDTH, key, per_mm, plain, sheet, shorten
 from .style import COLOURS, text_width
 from .view import View
@@ -29,7 +30,7 @@ def draw(view: View) -> Figure:
     Raises:
         MibenchError: no method has a known cost.
     """
-    rows = view.methods or view.rows
+    rows = view.compared
     panels = costs(view, rows)
     if not panels:
         raise MibenchError(
@@ -49,17 +50,6 @@ def draw(view: View) -> Figure:
         if number == 0:
             axes.set_ylabel("Avg AUC (x100)", fontsize=TEXT_POINTS, color=QUIET)
     return page.figure
-
-
-def front(values: Sequence[tuple[float, float]]) -> list[int]:
-    """Which of (cost, AUC) no other one beats: none is as cheap and better, or as good and cheaper; cheapest first."""
-    best = float("-inf")
-    members = []
-    for number in sorted(range(len(values)), key=lambda i: (values[i][0], -values[i][1])):
-        if values[number][1] > best:
-            members.append(number)
-            best = values[number][1]
-    return members
 
 
 def _panel(axes: Axes, rows: Sequence[Row], called: Sequence[str], found: Sequence[Cost | None], wide: float) -> None:
@@ -136,7 +126,7 @@ def _label(
         for n, weight in zip(at, weights, strict=True)
     ]
     steps = [mark for n, mark in zip(at, marks, strict=True) if n in members]
-    places = place(marks, sizes, (0.5, 0.5, wide + 2, HIGH + 2), _stairs(steps, wide))
+    places = place(marks, sizes, (0.5, 0.5, wide + 2, HIGH + 2), stairs(steps, wide))
     for n, mark, size, weight, found in zip(at, marks, sizes, weights, places, strict=True):
         shade = FRONT_COLOUR if n in members else INK
         if found.led:
@@ -163,17 +153,6 @@ def _label(
             gid="name",
         )
         text.set_parse_math(False)
-
-
-def _stairs(steps: Sequence[tuple[float, float]], wide: float) -> list[Box]:
-    """The front as boxes that labels keep off, in mm."""
-    found: list[Box] = []
-    bottom = 0.0
-    for number, (x, y) in enumerate(sorted(steps)):
-        right = sorted(steps)[number + 1][0] if number + 1 < len(steps) else wide
-        found += [(x - 0.3, bottom, x + 0.3, y), (x, y - 0.3, right, y + 0.3)]
-        bottom = y
-    return found
 
 
 def _key(smaller: bool) -> list[Line2D]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
 
+_ALONG = tuple(0.3 + 0.06 * step for step in range(12))
 ROUNDS = 3
 """How often each label may choose its place."""
 
@@ -81,7 +82,7 @@ def _best(
         cost += 40 * _outside(box, frame) + sum(10 * _overlap(box, other) for other in taken)
         if led:
             line = _line(mark, box)
-            cost += sum(1.0 for point in line for other in taken if _inside(point, other))
+            cost += sum(1.5 for point in line for other in taken if _inside(point, other))
         if cost < least:
             best, least = label, cost
     return best
@@ -95,7 +96,7 @@ def foot(mark: tuple[float, float], box: Box) -> tuple[float, float]:
 def _line(mark: tuple[float, float], box: Box) -> list[tuple[float, float]]:
     """Points of that line, the mark's own surroundings left out."""
     x, y = foot(mark, box)
-    return [(mark[0] + (x - mark[0]) * part, mark[1] + (y - mark[1]) * part) for part in (0.4, 0.55, 0.7, 0.85, 0.95)]
+    return [(mark[0] + (x - mark[0]) * part, mark[1] + (y - mark[1]) * part) for part in _ALONG]
 
 
 def _inside(point: tuple[float, float], box: Box) -> bool:
