@@ -109,5 +109,5 @@ def _notes(ranks: Ranks, rows: Sequence[Row], statements: Sequence[str]) -> list
     return [
         f"Methods under one bar cannot be told apart (Nemenyi, 5 %, {len(rows)} methods, {len(statements)} statements; "
         f"Friedman p {'< .001' if ranks.p < 0.001 else f'= {ranks.p:.3f}'}). Every statement counts alike, whatever "
-        "its number of positives, and they share their records: a coarse view, to be read beside the paired differences."
+        "its number of positives, and they share their records: a coarse view, to be read with the paired differences."
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ...adapters.errors import MibenchError
 from ..board import Row
@@ -38,8 +39,8 @@ def draw(view: View) -> Figure:
             "`mibench profile --method NAME` measures it"
         )
     page = sheet(view, "Avg against cost, with the Pareto front", KEY + HEAD + HIGH + BELOW, notes=_notes(rows, panels))
-    smaller = any(cost and not cost.own for found in panels.values() for cost in found)
-    key(page, _key(smaller), MARGIN, 0)
+    sizes = {cost.own for found in panels.values() for cost in found if cost}
+    key(page, _key(sizes), MARGIN, 0)
     wide = (WIDTH - 2 * MARGIN - LEFT + BETWEEN) / len(panels) - BETWEEN
     called = [shorten(name, LONGEST, SMALL_POINTS, "bold") for name in view.names(rows)]
     for number, (name, found) in enumerate(panels.items()):
@@ -56,8 +57,8 @@ def _panel(axes: Axes, rows: Sequence[Row], called: Sequence[str], found: Sequen
     known = [number for number, cost in enumerate(found) if cost is not None]
     own = [number for number in known if (cost := found[number]) and cost.own]
     at = {n: (cost.value, 100 * (rows[n].values["Avg"].auc or 0)) for n in known if (cost := found[n])}
-    _axes(axes, [at[n][0] for n in known], rows)
     members = [own[i] for i in front([at[n] for n in own])]
+    _axes(axes, [at[n][0] for n in known], rows, [rows[n].values["Avg"].high or 0 for n in members])
     if members:
         _draw_front(axes, [at[n] for n in members])
     for n in members:
@@ -94,13 +95,13 @@ def _draw_front(axes: Axes, members: Sequence[tuple[float, float]]) -> None:
     )
 
 
-def _axes(axes: Axes, across: Sequence[float], rows: Sequence[Row]) -> None:
+def _axes(axes: Axes, across: Sequence[float], rows: Sequence[Row], ends: Sequence[float]) -> None:
     plain(axes, spines=("bottom", "left"))
     axes.set_xscale("log")
     axes.set_xlim(min(across) / 1.6, max(across) * 2.0)
     means = [100 * (row.values["Avg"].auc or 0) for row in rows]
-    best = rows[means.index(max(means))].values["Avg"]
-    axes.set_ylim(min(means) - 4, max(max(means), 100 * (best.high or 0)) + 2)
+    axes.set_ylim(min(means) - 4, max(*means, *(100 * end for end in ends), min(means) + 10) + 2)
+    axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
     low, high = axes.get_xlim()
     steps = [float(s * 10.0**p) for p in range(-4, 7) for s in (1, 2, 5)]
     shown = [step for step in steps if low <= step <= high]
@@ -155,23 +156,26 @@ def _label(
         text.set_parse_math(False)
 
 
-def _key(smaller: bool) -> list[Line2D]:
-    looks = {"linestyle": "none", "marker": "s", "markersize": 3.6, "color": BEHIND_COLOUR}
-    handles = [
-        Line2D([], [], color=FRONT_COLOUR, marker="o", markersize=5, linewidth=0.9, label="Pareto front"),
-        Line2D([], [], label="cheaper and better exists", **looks),  # type: ignore[arg-type]
-        Line2D([], [], color=FRONT_COLOUR, alpha=0.25, linewidth=3, label="95 % interval of those on the front"),
-    ]
-    if smaller:
-        label = "ran in another size"
-        handles.append(Line2D([], [], label=label, markerfacecolor="white", **looks))  # type: ignore[arg-type]
+def _key(sizes: set[bool]) -> list[Line2D]:
+    """Only what is there to be explained."""
+    looks: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 3.6, "color": BEHIND_COLOUR}
+    handles = []
+    if True in sizes:
+        handles = [
+            Line2D([], [], color=FRONT_COLOUR, marker="o", markersize=5, linewidth=0.9, label="Pareto front"),
+            Line2D([], [], color=FRONT_COLOUR, alpha=0.25, linewidth=3, label="95 % interval of those on the front"),
+            Line2D([], [], label="as good or better at no more cost exists", **looks),
+        ]
+    if False in sizes:
+        handles.append(Line2D([], [], label="ran in another size", markerfacecolor="white", **looks))
     return handles
 
 
 def _notes(rows: Sequence[Row], panels: dict[str, list[Cost | None]]) -> list[str]:
     notes = [
         "The front is that of the means; the intervals say how much of it may be noise. "
-        "Parameters and multiply-accumulates are those of the network that is used after pre-training."
+        "Parameters and multiply-accumulates are those of the network that is used after pre-training"
+        + (", for one window of a record." if rows[0].pass_through is not None else ".")
     ]
     if MEMORY in panels:
         notes.append(f"Memory: allocated on a GPU at batch {BATCH}, {PRECISION}.")

@@ -47,9 +47,8 @@ def draw(view: View) -> Figure:
 
 
 def _page(view: View, body: float) -> Sheet:
-    about = f"{view.board.protocol} v{view.board.version} on {view.board.data}, {view.board.release}"
     note = "Bands are 95 % intervals of the test records. Methods share these: bands may overlap where methods differ."
-    return sheet(view, "Avg against the share of the training records", body, about=about, notes=[note])
+    return sheet(view, "Avg against the share of the training records", body, about=view.about_board, notes=[note])
 
 
 def _together(view: View, found: Sequence[Curve]) -> Figure:

@@ -119,11 +119,7 @@ class View:
     @property
     def all_rows(self) -> list[Row]:
         """Rows of any share that have a result and were not left out by name."""
-        return [
-            row
-            for row in self.board.rows
-            if row.values["Avg"].auc is not None and (not self.chosen or row.method in self.chosen)
-        ]
+        return [row for row in self.board.rows if row.values["Avg"].auc is not None and self._wanted(row)]
 
     @property
     def peers(self) -> list[Row]:
@@ -160,6 +156,16 @@ class View:
         """Those of `rows` that only show what numbers mean: nothing was learnt, or more than lead I was seen."""
         return [row for row in self.rows if self.is_anchor(row)]
 
+    @property
+    def failures(self) -> list[str]:
+        """A sentence on the rows of the shown share without a result; nothing where all have one."""
+        failed = [row for row in self.peers if row.values["Avg"].auc is None and self._wanted(row)]
+        named = "; ".join(f"{row.name} ({row.note or 'nothing was measured'})" for row in failed)
+        return [f"No result: {named}."] if named else []
+
+    def _wanted(self, row: Row) -> bool:
+        return not self.chosen or row.method in self.chosen
+
     def is_anchor(self, row: Row) -> bool:
         """Whether a row is no competitor; a network trained end to end may start from random weights."""
         return row.sees != "observed" or (row.source in UNTRAINED and self.board.protocol != SUPERVISED)
@@ -175,9 +181,16 @@ class View:
     @property
     def about(self) -> str:
         """Data, release, protocol and share of the training records: what stands under every title."""
-        board, ratio = self.board, self.shown_ratio
+        ratio = self.shown_ratio
         share = "" if ratio is None else f", {100 * ratio:g} % of the training records"
-        return f"{board.protocol} v{board.version} on {board.data}, {board.release}{share}"
+        return f"{self.about_board}{share}"
+
+    @property
+    def about_board(self) -> str:
+        """Data, release and protocol, and what read generated leads."""
+        board, reader = self.board, self.board.classifier
+        read = "" if reader is None else f", read by {reader.words} that learnt from {reader.trained_on} records"
+        return f"{board.protocol} v{board.version} on {board.data}, {board.release}{read}"
 
     @property
     def positives(self) -> str:
