@@ -167,7 +167,10 @@ def _other_tables(records: Sequence[Record], paper: Mapping[str, Any]) -> list[t
 
 
 def _figures(boards: Sequence[Board], records: Sequence[Record], paper: Mapping[str, Any]) -> str:
-    return ""
+    from .pictures import figures
+
+    profiles = [r for r in records if r["protocol"]["name"] == "profile" and r["status"] == "done"]
+    return figures(boards, profiles, paper) if boards else ""
 
 
 def _runs(records: Sequence[Record], folder: Path | None) -> str:

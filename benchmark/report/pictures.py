@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...adapters.errors import MibenchError
+from ..progress import steps
 from .markup import element, escape, sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..board import Board
     from ..figures.view import View
 
 _LARGEST_DRAWING = 600_000
@@ -20,23 +22,29 @@ _LARGEST_DRAWING = 600_000
 _DPI = 170
 
 
-def figures(views: Sequence[View]) -> str:
-    """Every figure that the boards allow, with a list of those that they do not; nothing where none can be drawn."""
-    from ..figures import catalog
+def figures(boards: Sequence[Board], profiles: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]) -> str:
+    """Every figure that the boards allow, and a list of those that they do not; nothing for no board.
 
-    drawn, missing = [], dict[str, str]()
-    for view in views:
-        for name, words in catalog.NAMES.items():
-            try:
-                page = catalog.draw(name, view)
-            except MibenchError as problem:
-                missing.setdefault(f"{name} ({view.about})", str(problem))
-                continue
-            drawn.append(_figure(page, name, words, view))
-    left_out = sentences((f"{name}: {reason}" for name, reason in missing.items()), class_="below")
-    if left_out:
-        left_out = element("details", element("summary", "Figures that were not drawn, and why") + left_out)
-    return "\n".join([*drawn, left_out])
+    Of boards of one data set and one protocol the first is drawn.
+    """
+    from ..figures import catalog
+    from ..figures.view import View
+
+    whole = View(tuple(boards), tuple(profiles), paper)
+    first = {(board.data, board.protocol): board for board in reversed(boards)}
+    views = [whole.on(board) for board in boards if first[board.data, board.protocol] is board]
+    wanted = [(view, name) for view in views for name in catalog.NAMES]
+    bar = steps("drawing", len(wanted))
+    drawn, missing = [], []
+    for number, (view, name) in enumerate(wanted, 1):
+        try:
+            drawn.append(_figure(catalog.draw(name, view), name, catalog.NAMES[name], view))
+        except MibenchError as problem:
+            missing.append(f"{name}, {view.board.protocol} on {view.board.data}: {problem}")
+        bar(number)
+    if missing:
+        drawn.append(element("details", element("summary", "Not drawn, and why") + sentences(missing, class_="below")))
+    return "\n".join(drawn)
 
 
 def _figure(page: Figure, name: str, words: str, view: View) -> str:
@@ -51,9 +59,11 @@ def _embedded(page: Figure) -> str:
     """A data URL of the figure; the same figure gives the same characters."""
     from matplotlib import rc_context
 
+    from ..figures.style import house_style
+
     drawing = io.BytesIO()
     # Text as paths looks the same everywhere; without the salt and the date every file would be another one.
-    with rc_context({"svg.hashsalt": "mibench", "svg.fonttype": "path"}):
+    with house_style(), rc_context({"svg.hashsalt": "mibench", "svg.fonttype": "path"}):
         page.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
     kind, data = "svg+xml", drawing.getvalue()
     if len(data) > _LARGEST_DRAWING:

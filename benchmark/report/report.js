@@ -45,11 +45,35 @@
     }
     // Lines between ratios mean something in the first order only.
     table.classList.toggle("sorted", way !== "none");
-    table.append(...order.map((i) => table.groups[i]));
+    table.order = order.map((i) => table.groups[i]);
+    table.append(...table.order);
+    show(table);
+  };
+
+  // Thousands of rows at once would make every click wait: of a long table so many are shown, and a button for the rest.
+  const show = (table) => {
+    const fitting = table.order.filter((group) => !group.left_out);
+    for (const group of table.groups) group.hidden = true;
+    for (const group of fitting.slice(0, table.limit)) group.hidden = false;
+    const beyond = Math.max(0, fitting.length - table.limit);
+    if (table.more) {
+      table.more.hidden = !beyond;
+      table.more.textContent = `Show ${beyond.toLocaleString("en")} more`;
+    }
+    return fitting.length;
   };
 
   for (const table of document.querySelectorAll("table.sortable")) {
-    table.groups = [...table.tBodies];
+    table.groups = table.order = [...table.tBodies];
+    table.limit = Number(table.dataset.limit) || Infinity;
+    if (table.groups.length > table.limit) {
+      table.more = make("button", "", { type: "button", class: "rest" });
+      table.parentElement.after(table.more);
+      table.more.addEventListener("click", () => {
+        table.limit = Infinity;
+        show(table);
+      });
+    }
     const names = [...table.tHead.rows[0].cells];
     names.forEach((heading, place) => {
       if (table.groups[0] && table.groups[0].rows[0].cells[place].tagName === "TH") heading.classList.add("name");
@@ -77,11 +101,8 @@
     const scope = document.getElementById(form.dataset.scope);
     let shown = 0, all = 0;
     for (const table of scope.querySelectorAll("table.sortable")) {
-      let here = 0;
-      for (const group of table.groups) {
-        group.hidden = !fits(group, form);
-        here += !group.hidden;
-      }
+      for (const group of table.groups) group.left_out = !fits(group, form);
+      const here = show(table);
       shown += here;
       all += table.groups.length;
       const section = table.closest("section.board");
@@ -90,7 +111,8 @@
     if (form.elements.paper) scope.classList.toggle("without-paper", !form.elements.paper.checked);
     if (form.elements.intervals) scope.classList.toggle("without-intervals", !form.elements.intervals.checked);
     const none = shown === 0 ? ": nothing fits the filter" : "";
-    form.querySelector("output").textContent = `${shown.toLocaleString("en")} of ${all.toLocaleString("en")} rows${none}`;
+    const counts = [shown, all].map((count) => count.toLocaleString("en"));
+    form.querySelector("output").textContent = `${counts.join(" of ")} rows${none}`;
   };
   for (const form of document.querySelectorAll("form")) {
     form.hidden = false;
@@ -99,6 +121,7 @@
     form.addEventListener("reset", () => setTimeout(() => filter(form)));
     form.reset(); // browsers bring back what was typed before a reload
   }
+  for (const table of document.querySelectorAll("table[data-limit]")) table.classList.add("ready");
 
   // Details of runs: made when they are asked for.
   const source = document.getElementById("run-details");
@@ -123,7 +146,7 @@
     for (const [name, value] of pairs) found.append(make("dt", name), make("dd", value));
     return found;
   };
-  const show = (record) => {
+  const told = (record) => {
     const inside = make("div", "", { class: "inside" });
     const blocks = Object.entries(record).filter(([, value]) => value !== null && value !== undefined);
     const plain = blocks.filter(([, value]) => typeof value !== "object");
@@ -142,7 +165,7 @@
     }
     kept ??= JSON.parse(source.textContent);
     const cell = make("td", "", { colspan: group.rows[0].cells.length });
-    cell.append(show(whole(kept.runs[Number(group.dataset.run)])));
+    cell.append(told(whole(kept.runs[Number(group.dataset.run)])));
     const row = make("tr", "", { class: "details" });
     row.append(cell);
     group.append(row);

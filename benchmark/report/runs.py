@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..results import StoredRecord
 from .markup import element, embedded_json, escape
+from .pool import Pool
 
 HEADER = (
     *("Method", "Weights", "Data", "Protocol", "Train %", "Seed", "Avg", "Status", "Made (UTC)", "Seconds"),
@@ -18,8 +18,8 @@ _NUMBERS = ("Train %", "Seed", "Avg", "Seconds")
 _CODES = ("Commit", "Weights sha256", "Manifest", "Key")
 _MEASURED = ("metrics", "training", "pretraining", "generation", "retrieval", "profile")
 """Blocks of what was found, as opposed to what was set: five digits of it are enough to look at."""
-_SHARED_FROM = 48
-"""Characters from which a part that several records share is kept once."""
+_SHOWN = 200
+"""Lines that are shown before somebody asks for more; `report.css` knows it too."""
 
 Record = Mapping[str, Any]
 
@@ -30,7 +30,9 @@ def table(records: Sequence[Record], folder: Path | None) -> str:
     lines = "\n".join(_line(record, place) for place, record in enumerate(records))
     caption = f"{len(records):,} run records, one line each; Avg is the mean of the nine ROC AUCs (x100)."
     title = element("caption", element("span", escape(caption)), id="runs-caption")
-    whole = element("table", f"{title}\n<thead><tr>{head}</tr></thead>\n{lines}\n", class_="sortable runs")
+    whole = element(
+        "table", f"{title}\n<thead><tr>{head}</tr></thead>\n{lines}\n", class_="sortable runs", data_limit=_SHOWN
+    )
     wide = element("div", whole, class_="wide tall", tabindex=0, role="region", aria_labelledby="runs-caption")
     return f"{wide}\n{embedded_json(details(records, folder), 'run-details')}"
 
@@ -108,54 +110,17 @@ def text_cells(record: Record) -> tuple[str, ...]:
 def details(records: Sequence[Record], folder: Path | None) -> dict[str, Any]:
     """All that the records say, for a script to show: `runs` in their order, and `shared`, the parts that many have.
 
-    In place of such a part stands `{"@": number}`; a key of a record that begins with @ gets another one. What was
-    measured is rounded to five digits.
+    In place of such a part stands what `Pool` says. What was measured is rounded to five digits.
     """
-    pool = _Pool()
-    whole = [_rounded_record(record) | _file(record, folder) for record in records]
-    for record in whole:
-        pool.count(record)
-    return {"runs": [pool.packed(record) for record in whole], "shared": pool.shared}
-
-
-class _Pool:
-    """Parts of JSON values by their text; what occurs twice is kept once."""
-
-    def __init__(self) -> None:
-        self.shared: list[Any] = []
-        self._places: dict[str, int] = {}
-        self._seen: dict[str, int] = {}
-
-    def count(self, value: Any) -> None:
-        if not isinstance(value, (dict, list)):
-            return
-        text = json.dumps(value, sort_keys=True)
-        self._seen[text] = self._seen.get(text, 0) + 1
-        # Parts of a part that was seen before come with it.
-        if self._seen[text] == 1 or len(text) < _SHARED_FROM:
-            for part in value.values() if isinstance(value, dict) else value:
-                self.count(part)
-
-    def packed(self, value: Any) -> Any:
-        if not isinstance(value, (dict, list)):
-            return value
-        text = json.dumps(value, sort_keys=True)
-        if len(text) < _SHARED_FROM or self._seen.get(text, 0) < 2:
-            return self._inside(value)
-        if text not in self._places:
-            inside = self._inside(value)
-            self._places[text] = len(self.shared)
-            self.shared.append(inside)
-        return {"@": self._places[text]}
-
-    def _inside(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {f"@{key}" if key.startswith("@") else key: self.packed(part) for key, part in value.items()}
-        return [self.packed(part) for part in value]
+    pool = Pool()
+    numbers = [pool.add(_rounded_record(record) | _file(record, folder)) for record in records]
+    return {"runs": [pool.packed(number) for number in numbers], "shared": pool.shared}
 
 
 def _rounded_record(record: Record) -> dict[str, Any]:
-    return {name: _rounded(block) if name in _MEASURED else block for name, block in record.items()}
+    return {
+        name: _rounded(block) if name in _MEASURED else block for name, block in record.items() if block is not None
+    }
 
 
 def _rounded(value: Any) -> Any:
