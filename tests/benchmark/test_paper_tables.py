@@ -141,7 +141,8 @@ def test_bad_files_are_warnings_and_the_table_comes_out(
     answer = mibench("table", "1", "--format", "csv", "--results", folder)
     assert answer.code == 0
     assert {row["method"] for row in rows(answer.out)} >= {"stmem", "simclr", "3kg", "selfmis"}
-    for words in ("torn.json is damaged", "newer.json has schema 99", "its sha256 differs", "are not numbers", "at least 300"):
+    told = ("torn.json is damaged", "newer.json has schema 99", "its sha256 differs", "are not numbers", "at least 300")
+    for words in told:
         assert words in answer.err, words
     assert "Traceback" not in answer.err
 
