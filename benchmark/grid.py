@@ -8,7 +8,7 @@ from typing import Literal
 from .board import COLUMNS, Board, Mark, Row
 from .leaks import SIGNS
 
-WORDS = ("Method", "Weights", "Data")
+WORDS = ("Method", "Weights", "Precision", "Data", "Statement", "Statement (positives)", "Record", "Labels")
 """Columns that hold words: these stand to the left."""
 
 

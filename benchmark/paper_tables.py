@@ -155,10 +155,7 @@ def _judge(boards: Sequence[Board], ask: Ask) -> list[Board]:
 
 
 def _resources(ask: Ask) -> str:
-    try:
-        from . import profile_table  # type: ignore[attr-defined]
-    except ImportError:
-        raise MibenchError(f"there is no run of it in {ask.folder}: `{FILLED_BY['4']}` makes one") from None
+    from . import profile_table
 
     return profile_table.table(ask.records, tables.load_paper(), ask.form, data=ask.data, folder=ask.folder)
 

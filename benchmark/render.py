@@ -117,7 +117,7 @@ def _text_auc(value: Value, standing: str) -> str:
 
 
 def grid_text(grid: Grid) -> str:
-    """For a terminal: second figures below the first, weights below the method's name."""
+    """For a terminal: second figures below the first, the second column's words below the method's name."""
     from tabulate import tabulate
 
     left = sum(side == "left" for side in grid.alignment)
@@ -141,7 +141,8 @@ def grid_text(grid: Grid) -> str:
         ]
         for line in grid.lines
     ]
-    header = ["Method\nweights", *(name.replace(" ", "\n", 1) for name in grid.header[left:]), *[""] * (left - 2)]
+    figures = [name.replace(" ", "\n", 1) for name in grid.header[left:]]
+    header = [f"Method\n{grid.header[1].lower()}", *figures, *[""] * (left - 2)]
     alignment = ["left", *["right"] * (len(grid.header) - left), *["left"] * (left - 2)]
     table = tabulate(body, header, "simple", disable_numparse=True, colalign=alignment, preserve_whitespace=True)
     return "\n".join([grid.caption, "", table, "", *grid.below, ""])

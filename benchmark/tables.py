@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Board", "Row", "Value", "leaderboards", "load_paper", "render", "render_all"]
 
-_NOT_ROWS = ("pretrain", "latent_fid", "retrieval")
+_NOT_ROWS = ("pretrain", "latent_fid", "retrieval", "profile")
 _FIRST = "`mibench run --method selfmis` makes the first row"
 
 Record = Mapping[str, Any]

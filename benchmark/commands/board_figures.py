@@ -121,8 +121,8 @@ def _draw_all(folder: Path, formats: tuple[str, ...], **chosen: Any) -> None:
     from ..figures.catalog import write
     from ..figures.style import check_out
 
-    check_out(folder / "any.png")
     view = _view(chosen)
+    check_out(folder / "any.png")
     written = 0
     for board in view.boards:
         for name in NAMES:

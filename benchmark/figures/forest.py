@@ -14,13 +14,16 @@ from .sheet import INK, MARGIN, PAPER_COLOUR, QUIET, SMALL_POINTS, TEXT_POINTS, 
 from .style import COLOURS, line_height, text_width
 from .view import View, weights_words
 
-ROW, APART, ABOVE, BELOW = 5.6, 5.0, 10.0, 9.0
+ROW, APART, ABOVE, BELOW = 7.0, 5.0, 10.0, 9.0
 """Millimetres: of a row, before the anchors, above the first row, and for the axis below the last."""
 RANK, NAME, PANEL, NUMBERS = 6.0, 46.0, 37.0, 23.0
 METHOD_COLOUR, ANCHOR_COLOUR = COLOURS[0], "0.45"
-SEEDS_BELOW = 1.5
+NOTE = "Bars are the uncertainty of the test records; the thin bar below Avg is the spread over seeds, another thing."
+WEIGHTS_BELOW = 2.8
+"""Millimetres from a name to the weights below it."""
+SEEDS_BELOW = 1.6
 """Millimetres between an interval and the spread of its seeds."""
-PAPER_ABOVE = 1.3
+PAPER_ABOVE = 1.6
 """Millimetres between an interval and the paper's figure: neither hides the other."""
 
 
@@ -40,7 +43,10 @@ def draw(view: View) -> Figure:
             depth += ROW
     rows = [row for group in groups for row in group]
     page = sheet(
-        view, "Mean AUC over the nine statements, and over the six frequent ones", depth + BELOW, notes=_notes()
+        view,
+        "Mean AUC over the nine statements, and over the six frequent ones",
+        depth + BELOW,
+        notes=[NOTE, *view.failures],
     )
     key(page, _key(rows), MARGIN, 0)
     _words(page, rows, depths)
@@ -74,12 +80,10 @@ def _words(page: Sheet, rows: Sequence[Row], depths: dict[int, float]) -> None:
         top = depths[id(row)] - line_height(TEXT_POINTS) / 2 + 0.4
         rank = "" if row.rank is None else str(row.rank)
         page.text(MARGIN + RANK - 2.5 - text_width(rank, TEXT_POINTS), top, rank, color=QUIET)
-        name = shorten(row.name, NAME - 4, weight="bold")
-        page.text(MARGIN + RANK, top, name, color=INK, fontweight="bold")
-        used = text_width(name, TEXT_POINTS, "bold") + 1.5
-        weights = shorten(weights_words(row), NAME - 3 - used, SMALL_POINTS)
-        if len(weights) > 3:
-            page.text(MARGIN + RANK + used, top + 0.35, weights, SMALL_POINTS, color=QUIET)
+        name = shorten(row.name, NAME - 3, weight="bold")
+        page.text(MARGIN + RANK, top - WEIGHTS_BELOW / 2, name, color=INK, fontweight="bold")
+        weights = shorten(weights_words(row), NAME - 3, SMALL_POINTS)
+        page.text(MARGIN + RANK, top + WEIGHTS_BELOW / 2 + 0.2, weights, SMALL_POINTS, color=QUIET)
 
 
 def _heading(page: Sheet, top: float) -> None:
@@ -163,9 +167,3 @@ def _key(rows: Sequence[Row]) -> list[Line2D]:
             )
         )
     return handles
-
-
-def _notes() -> list[str]:
-    return [
-        "Bars are the uncertainty of the test records; the thin bar below Avg is the spread over seeds, another thing."
-    ]

@@ -45,7 +45,7 @@ def draw(view: View) -> Figure:
     called = view.names(rows)
     body = HEAD + len(rows) * CELL_HIGH + (len(groups) - 1) * APART + SCALE_HIGH
     note = "Hatched: the 95 % interval includes .5, so that the method may know nothing of the statement."
-    page = sheet(view, "AUC by method and statement", body, notes=[note])
+    page = sheet(view, "AUC by method and statement", body, notes=[note, *view.failures])
     axes = page.axes(0, 0, WIDTH, body)
     axes.set(xlim=(0, WIDTH), ylim=(body, 0))
     axes.set_axis_off()

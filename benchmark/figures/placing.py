@@ -8,6 +8,10 @@ from dataclasses import dataclass
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
 
+_ALONG = tuple(0.3 + 0.06 * step for step in range(12))
+ROUNDS = 3
+"""How often each label may choose its place."""
+
 
 def spread(wanted: Sequence[float], apart: float) -> list[float]:
     """Places on a line as near as can be to the wanted ones, in the same order, at least so far apart.
@@ -39,37 +43,72 @@ class Label:
 
 
 def place(
-    marks: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], frame: Box, radius: float = 1.2
+    marks: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    frame: Box,
+    obstacles: Sequence[Box] = (),
+    radius: float = 1.1,
 ) -> list[Label]:
-    """Find a place beside each mark for its label: within the frame, on no mark and on no other label where possible.
+    """Find a place beside each mark for its label: within the frame, on no mark, line or other label where possible.
 
-    The marks with the most neighbours choose first. Everything is in millimetres.
+    Labels choose one after another, and again when they know where the others went. Everything is in millimetres.
 
     Args:
         marks: (x, y) of each.
         sizes: (width, height) of each label.
         frame: that labels stay in.
+        obstacles: what labels are not to cover either.
         radius: of a mark.
     """
-    taken: list[Box] = [(x - radius, y - radius, x + radius, y + radius) for x, y in marks]
-
-    def crowd(number: int) -> int:
-        x, y = marks[number]
-        return -sum(abs(x - a) < 20 and abs(y - b) < 6 for a, b in marks)
-
+    boxes = [_around(mark, radius) for mark in marks]
     found: dict[int, Label] = {}
-    for number in sorted(range(len(marks)), key=lambda number: (crowd(number), number)):
-        x, y = marks[number]
-        width, height = sizes[number]
-        best, least = (0.0, 0.0, False), float("inf")
-        for left, bottom, led, cost in _candidates(x, y, width, height, radius):
-            box = (left, bottom, left + width, bottom + height)
-            cost += 40 * _outside(box, frame) + sum(10 * _overlap(box, other) for other in taken)
-            if cost < least:
-                best, least = (left, bottom, led), cost
-        found[number] = Label(*best)
-        taken.append((best[0], best[1], best[0] + width, best[1] + height))
+    for _ in range(ROUNDS):
+        for number, mark in enumerate(marks):
+            others = [_box(label, sizes[other]) for other, label in found.items() if other != number]
+            # A label next to another mark would be read as that one's name.
+            foreign = [_around(other, radius + 0.7) for other in marks if other != mark]
+            taken = [*boxes, *foreign, *others, *obstacles]
+            found[number] = _best(mark, sizes[number], frame, taken, radius)
     return [found[number] for number in range(len(marks))]
+
+
+def _best(
+    mark: tuple[float, float], size: tuple[float, float], frame: Box, taken: Sequence[Box], radius: float
+) -> Label:
+    best, least = Label(*mark, False), float("inf")
+    for left, bottom, led, cost in _candidates(*mark, *size, radius):
+        label = Label(left, bottom, led)
+        box = _box(label, size)
+        cost += 40 * _outside(box, frame) + sum(10 * _overlap(box, other) for other in taken)
+        if led:
+            line = _line(mark, box)
+            cost += sum(1.5 for point in line for other in taken if _inside(point, other))
+        if cost < least:
+            best, least = label, cost
+    return best
+
+
+def foot(mark: tuple[float, float], box: Box) -> tuple[float, float]:
+    """Where the line from a mark meets its label: the nearest end of the label's middle line."""
+    return min(max(mark[0], box[0]), box[2]), (box[1] + box[3]) / 2
+
+
+def _line(mark: tuple[float, float], box: Box) -> list[tuple[float, float]]:
+    """Points of that line, the mark's own surroundings left out."""
+    x, y = foot(mark, box)
+    return [(mark[0] + (x - mark[0]) * part, mark[1] + (y - mark[1]) * part) for part in _ALONG]
+
+
+def _inside(point: tuple[float, float], box: Box) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _around(mark: tuple[float, float], radius: float) -> Box:
+    return mark[0] - radius, mark[1] - radius, mark[0] + radius, mark[1] + radius
+
+
+def _box(label: Label, size: tuple[float, float]) -> Box:
+    return label.left, label.bottom, label.left + size[0], label.bottom + size[1]
 
 
 def _candidates(

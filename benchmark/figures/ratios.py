@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ...adapters.errors import MibenchError
-from ..board import Row
 from .placing import spread
+from .share_curves import Curve, curves
 from .sheet import (
     MARGIN,
     PALE,
@@ -38,54 +36,6 @@ HIGH = 72.0
 ACROSS, BETWEEN, SMALL_HIGH, HEAD = 4, 4.0, 29.0, 6.5
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A method's rows by growing share of the training records."""
-
-    name: str
-    rows: tuple[Row, ...]
-
-    @property
-    def shares(self) -> list[float]:
-        return [100 * (row.ratio or 0) for row in self.rows]
-
-    @property
-    def means(self) -> list[float]:
-        return [100 * (row.values["Avg"].auc or 0) for row in self.rows]
-
-    def ends(self, low: bool) -> list[float]:
-        """Ends of the intervals; the mean itself where there is none."""
-        ends = [(row.values["Avg"].low if low else row.values["Avg"].high) for row in self.rows]
-        return [mean if end is None else 100 * end for mean, end in zip(self.means, ends, strict=True)]
-
-    @property
-    def printed(self) -> list[tuple[float, float]]:
-        """The paper's points: share, Avg."""
-        return [(100 * (row.ratio or 0), row.paper.values["Avg"]) for row in self.rows if row.paper]
-
-
-def curves(view: View) -> list[Curve]:
-    """What can be drawn as a curve, the best first; anchors only where nothing else was chosen.
-
-    Raises:
-        MibenchError: no method was measured at two shares.
-    """
-    rows = [row for row in view.board.rows if row.ratio is not None and row.values["Avg"].auc is not None]
-    competing = [row for row in rows if not view.is_anchor(row)]
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in competing or rows:
-        groups.setdefault((row.method, row.variant, row.weights), []).append(row)
-    several = [sorted(group, key=lambda row: row.ratio or 0) for group in groups.values() if len(group) > 1]
-    if not several:
-        raise MibenchError(
-            f"no method of {view.board.protocol} on {view.board.data} was measured with two shares of the training "
-            "records: `mibench run --ratio 25 50 100` makes them"
-        )
-    several.sort(key=lambda group: -(group[-1].values["Avg"].auc or 0))
-    called = view.names([group[-1] for group in several])
-    return [Curve(name, tuple(group)) for name, group in zip(called, several, strict=True)]
-
-
 def draw(view: View) -> Figure:
     """Avg against the share of the training records; inside `house_style`.
 
@@ -97,9 +47,8 @@ def draw(view: View) -> Figure:
 
 
 def _page(view: View, body: float) -> Sheet:
-    about = f"{view.board.protocol} v{view.board.version} on {view.board.data}, {view.board.release}"
     note = "Bands are 95 % intervals of the test records. Methods share these: bands may overlap where methods differ."
-    return sheet(view, "Avg against the share of the training records", body, about=about, notes=[note])
+    return sheet(view, "Avg against the share of the training records", body, about=view.about_board, notes=[note])
 
 
 def _together(view: View, found: Sequence[Curve]) -> Figure:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from ...adapters.errors import MibenchError
 from ..board import Row, Value
 from ..ecg import MI_STATEMENTS
-from ..paired_scores import Scores, load
+from ..paired_scores import load
+from .roc_points import Positions, positions
 from .sheet import INK, MARGIN, QUIET, SMALL_POINTS, TEXT_POINTS, WIDTH, key, plain, sheet, shorten
 from .style import COLOURS, colour, text_width
 from .view import View
@@ -22,55 +21,12 @@ from .view import View
 MOST = len(COLOURS)
 UNASKED = 4
 """Methods that are drawn when none was chosen."""
-LINES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)))
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)))
 """Of the first method, the second ...: curves are told apart without colours too."""
 
 ACROSS, LEFT, SIDE, NUMBERS, BETWEEN = 3, 9.0, 37.0, 15.0, 2.5
 HEAD, TICKS, BELOW = 6.0, 2.3, 7.5
 KEY = 4.5
-
-
-@dataclass(frozen=True)
-class Positions:
-    """Where the positives of a statement stand among its negatives.
-
-    Attributes:
-        shares: for each positive record the share of negatives that score higher, ties half, mean over seeds; sorted.
-        negatives: how many there are.
-    """
-
-    shares: NDArray[np.float64]
-    negatives: int
-
-    @property
-    def area(self) -> float:
-        """The AUC: one minus the mean of the shares."""
-        return 1.0 - float(self.shares.mean())
-
-    def steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """False and true positive rates of the curve, from (0, 0) to (1, 1); its area is the AUC."""
-        count = len(self.shares)
-        across = np.concatenate([[0.0], np.repeat(self.shares, 2), [1.0]])
-        up = np.concatenate([np.repeat(np.arange(count + 1), 2)[:-1] / count, [1.0]])
-        return across, up
-
-
-def positions(scores: Scores) -> dict[str, Positions]:
-    """By statement; one without positives or without negatives is left out."""
-    found = {}
-    for column, name in enumerate(MI_STATEMENTS):
-        positive = scores.labels[:, column]
-        if positive.all() or not positive.any():
-            continue
-        shares = [_above(run[positive, column], run[~positive, column]) for run in scores.scores]
-        found[name] = Positions(np.sort(np.mean(shares, axis=0)), int((~positive).sum()))
-    return found
-
-
-def _above(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
-    ranked = np.sort(negatives)
-    below = np.searchsorted(ranked, positives, side="left") + np.searchsorted(ranked, positives, side="right")
-    return 1.0 - below / (2.0 * len(ranked))
 
 
 def draw(view: View) -> Figure:
@@ -109,8 +65,7 @@ def draw(view: View) -> Figure:
 
 def _chosen(view: View) -> tuple[list[Row], int]:
     """The rows to draw, and how many more there are."""
-    competing = view.methods or view.rows
-    rows = [row for row in (view.rows if view.chosen else competing) if row.paths]
+    rows = [row for row in view.compared if row.paths]
     if not rows:
         raise MibenchError(
             f"ROC curves need stored scores, and no run of {view.board.protocol} on {view.board.data} has any: "

@@ -34,8 +34,10 @@ class View:
         profiles: finished records of the protocol `profile`, of any machine.
         paper: as `published.load_paper` gives it.
         ratio: share of the training records of the figures that show one; None is the largest that the board has.
-        reference: name of the method that others are compared with; None is the best.
-        chosen: whether methods were asked for by name: figures then show all of them.
+        reference: the method that others are compared with, METHOD or METHOD:SOURCE with a source of weights; None is
+            the best.
+        chosen: the methods that were asked for: figures then show all of their rows and no others. None is a choice
+            of the figure's own.
     """
 
     boards: tuple[Board, ...]
@@ -43,7 +45,7 @@ class View:
     paper: Mapping[str, Any]
     ratio: float | None = None
     reference: str | None = None
-    chosen: bool = False
+    chosen: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -79,13 +81,12 @@ class View:
             asked = " and ".join(part for part in (protocol, label) if part)
             raise MibenchError(f"no board fits {asked}: there are {have}")
         boards.sort(key=lambda board: board.protocol != _FIRST)  # stable: otherwise as in the tables
-        if methods or reference:
-            _check_names({row.method for board in boards for row in board.rows}, [*methods, *filter(None, [reference])])
-        kept = [_only(board, {*methods, *filter(None, [reference])}) if methods else board for board in boards]
+        known = {row.method for board in boards for row in board.rows}
+        _check_names(known, methods)
+        chosen = tuple(methods)
+        boards = [board for board in boards if not chosen or any(row.method in chosen for row in board.rows)]
         profiles = [r for r in records if r["protocol"]["name"] == PROFILE and r["status"] == "done"]
-        return cls(
-            tuple(board for board in kept if board.rows), tuple(profiles), paper, ratio, reference, bool(methods)
-        )
+        return cls(tuple(boards), tuple(profiles), paper, ratio, reference, chosen)
 
     def on(self, board: Board) -> View:
         """The same of another board."""
@@ -116,19 +117,34 @@ class View:
         )
 
     @property
+    def all_rows(self) -> list[Row]:
+        """Rows of any share that have a result and were not left out by name."""
+        return [row for row in self.board.rows if row.values["Avg"].auc is not None and self._wanted(row)]
+
+    @property
+    def peers(self) -> list[Row]:
+        """All rows of the shown share, whatever was asked for: what the tables compare with each other."""
+        return [row for row in self.board.rows if row.ratio == self.shown_ratio]
+
+    @property
     def rows(self) -> list[Row]:
         """Rows of the shown share that have a result, in the order of the board.
 
         Raises:
             MibenchError: there is none.
         """
-        rows = [row for row in self.board.rows if row.ratio == self.shown_ratio and row.values["Avg"].auc is not None]
+        rows = [row for row in self.all_rows if row.ratio == self.shown_ratio]
         if not rows:
             raise MibenchError(
                 f"no run of {self.board.protocol} on {self.board.data} has finished: run again what failed "
                 "(`mibench table` tells what went wrong)"
             )
         return rows
+
+    @property
+    def compared(self) -> list[Row]:
+        """Rows for figures that have no room for anchors: those asked for, else those that compete, else all."""
+        return self.rows if self.chosen else self.methods or self.rows
 
     @property
     def methods(self) -> list[Row]:
@@ -139,6 +155,16 @@ class View:
     def anchors(self) -> list[Row]:
         """Those of `rows` that only show what numbers mean: nothing was learnt, or more than lead I was seen."""
         return [row for row in self.rows if self.is_anchor(row)]
+
+    @property
+    def failures(self) -> list[str]:
+        """A sentence on the rows of the shown share without a result; nothing where all have one."""
+        failed = [row for row in self.peers if row.values["Avg"].auc is None and self._wanted(row)]
+        named = "; ".join(f"{row.name} ({row.note or 'nothing was measured'})" for row in failed)
+        return [f"No result: {named}."] if named else []
+
+    def _wanted(self, row: Row) -> bool:
+        return not self.chosen or row.method in self.chosen
 
     def is_anchor(self, row: Row) -> bool:
         """Whether a row is no competitor; a network trained end to end may start from random weights."""
@@ -155,9 +181,16 @@ class View:
     @property
     def about(self) -> str:
         """Data, release, protocol and share of the training records: what stands under every title."""
-        board, ratio = self.board, self.shown_ratio
+        ratio = self.shown_ratio
         share = "" if ratio is None else f", {100 * ratio:g} % of the training records"
-        return f"{board.protocol} v{board.version} on {board.data}, {board.release}{share}"
+        return f"{self.about_board}{share}"
+
+    @property
+    def about_board(self) -> str:
+        """Data, release and protocol, and what read generated leads."""
+        board, reader = self.board, self.board.classifier
+        read = "" if reader is None else f", read by {reader.words} that learnt from {reader.trained_on} records"
+        return f"{board.protocol} v{board.version} on {board.data}, {board.release}{read}"
 
     @property
     def positives(self) -> str:
@@ -176,7 +209,3 @@ def _check_names(known: set[str], asked: Sequence[str]) -> None:
     for name in asked:
         if name not in known:
             raise MibenchError(f"there is no run of `{name}` to draw{did_you_mean(name, sorted(known))}")
-
-
-def _only(board: Board, methods: set[str]) -> Board:
-    return replace(board, rows=tuple(row for row in board.rows if row.method in methods))
