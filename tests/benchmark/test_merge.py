@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scored_runs import arrays_of, record_of, scored_run
 
 from mibench.adapters import atomic
 from mibench.adapters.errors import MibenchError
@@ -21,7 +22,6 @@ from mibench.benchmark import results
 from mibench.benchmark.data.catalog import silent
 from mibench.benchmark.merge import Outcome, differing, merge
 from mibench.benchmark.selection import Selection
-from scored_runs import arrays_of, record_of, scored_run
 
 MakeRecord = Callable[..., dict[str, Any]]
 Command = Callable[..., Any]

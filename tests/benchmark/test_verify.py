@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scored_runs import arrays_of, record_of, scored_run, truth
 
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import results, verify
 from mibench.benchmark.data.catalog import silent
 from mibench.benchmark.files import sha256_file
-from scored_runs import arrays_of, record_of, scored_run, truth
 
 MakeRecord = Callable[..., dict[str, Any]]
 Command = Callable[..., Any]
