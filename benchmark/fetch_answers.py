@@ -75,6 +75,11 @@ def seconds_to_wait(text: str | None) -> float | None:
     return max((then - datetime.now(timezone.utc)).total_seconds(), 0.0)
 
 
+def is_passing(status: int) -> bool:
+    """Whether an answer may be another one a moment later."""
+    return status in _PASSING
+
+
 def refuse(answer: requests.Response, url: str) -> None:
     """Raise what an answer without a file, or a part of one, means.
 
@@ -85,7 +90,7 @@ def refuse(answer: requests.Response, url: str) -> None:
     status = answer.status_code
     if status in (200, 206, 416):
         return
-    if status in _PASSING:
+    if is_passing(status):
         raise PassingError(f"answer {status} ({answer.reason})", seconds_to_wait(answer.headers.get("Retry-After")))
     if status in (404, 410):
         raise MissingError(f"{url} is not there (answer {status})")

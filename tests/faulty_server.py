@@ -37,7 +37,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that came."""
+    """A request that came; names of headers are in Title-Case."""
 
     method: str
     path: str
@@ -96,7 +96,9 @@ class FaultyServer:
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(handler.path).path)
         with self._lock:
-            self.asked.append(Asked(handler.command, path, dict(handler.headers)))
+            self.asked.append(
+                Asked(handler.command, path, {name.title(): value for name, value in handler.headers.items()})
+            )
             queue = self.faults[path]
             fault = self.always or (queue.pop(0) if queue and handler.command == "GET" else Fault())
         if fault.status:
