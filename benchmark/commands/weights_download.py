@@ -87,7 +87,8 @@ def _published(weights_of: str, own: Mapping[str, str]) -> Mapping[str, str]:
     """Where the weights are: a variant that reads those of another method has no entry of its own."""
     from ...adapters import registry
 
-    return registry.find(weights_of).published if weights_of and not own else own
+    owner = registry.cards()[0].get(weights_of)
+    return own if own or owner is None else owner.published
 
 
 def _where(
