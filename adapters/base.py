@@ -314,6 +314,34 @@ class Players(Protocol):
         """The parameters of each player, by its name; none belongs to two."""
 
 
+@dataclass(frozen=True)
+class PaperCount:
+    """What the paper's Table 4 was counted on: a network in evaluation, and what it was given.
+
+    Attributes:
+        module: at random, with `requires_grad` where the paper counted a parameter.
+        inputs: makes the keyword arguments of its forward, one record.
+        without: endings of names of submodules that the original program uses without calling them, so that the
+            paper's counter missed them.
+        draws: how many passes are averaged, where a random mask decides what is computed.
+    """
+
+    module: nn.Module
+    inputs: Callable[[], dict[str, Any]]
+    without: tuple[str, ...] = ()
+    draws: int = 1
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A method with a row in the paper's Table 4 (parameters and multiply-accumulates)."""
+
+    spec: MethodSpec
+
+    def paper_count(self) -> PaperCount:
+        """What has to be counted to find the paper's figures again, at the full size; of the method's own size."""
+
+
 Batches = Callable[[], "Iterable[Tensor]"]
 """Gives the records of some folds anew at each call, batch by batch."""
 

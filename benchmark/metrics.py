@@ -50,14 +50,14 @@ def _areas(scores: NDArray[Any], positive: NDArray[np.bool_]) -> NDArray[np.floa
     rank_sum = found @ np.arange(1.0, positive.shape[-1] + 1)
     # Few statements have tied scores, and only they need more than the places in the order.
     tied = (ranked[:, 1:] == ranked[:, :-1]).any(-1)
-    rank_sum[tied] = np.where(found[tied], _mid_ranks(ranked[tied]), 0.0).sum(-1)
+    rank_sum[tied] = np.where(found[tied], mid_ranks(ranked[tied]), 0.0).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         areas = (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
     undefined = (positives * negatives == 0) | np.isnan(ranked[:, -1:]).any(-1)  # NaN sorts last
     return np.where(undefined, np.nan, areas)
 
 
-def _mid_ranks(ranked: NDArray[Any]) -> NDArray[np.float64]:
+def mid_ranks(ranked: NDArray[Any]) -> NDArray[np.float64]:
     """Ranks from 1 along the last axis of sorted values; equal values share the middle of their ranks."""
     count = ranked.shape[-1]
     place = np.arange(count)
