@@ -15,8 +15,8 @@ from ..adapters.errors import MibenchError
 from .processes import rank
 
 COMMANDS = (
-    *("run", "table", "fid", "figure", "pretrain", "embed"),
-    *("profile", "export", "data", "methods", "weights", "doctor"),
+    *("run", "table", "figure", "report", "compare", "results", "fid", "profile", "pretrain", "export"),
+    *("embed", "data", "methods", "weights", "doctor"),
 )
 
 REMEDIES = {
