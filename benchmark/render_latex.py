@@ -69,7 +69,8 @@ def _cell(cell: Cell, line: Line) -> str:
     text += rf"\textsuperscript{{{marks}}}" if marks else ""
     if cell.second:
         ends = _BETWEEN[cell.between].join(map(_number, cell.second))
-        return rf"\shortstack[r]{{{text}\\{{\tiny {ends}}}}}"
+        # The figure stands on the line of the row's name, its interval below.
+        return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{text}\\[-4pt]{{\tiny {ends}}}\end{{tabular}}"
     if line.beneath and text:
         return rf"\quad\textit{{{text}}}" if cell.text == line.kind else rf"\textit{{{text}}}"
     return text
