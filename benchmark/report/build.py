@@ -229,6 +229,8 @@ def _failed(records: Sequence[Record]) -> str:
 
 
 def _citation() -> str:
-    words = "Cite mibench, and with it the data and the methods that you ran: `mibench methods show NAME` leads to its paper."
+    words = (
+        "Cite mibench, and with it the data and methods that you ran: `mibench methods show NAME` leads to its paper."
+    )
     bibliography = element("pre", element("code", escape(packaged("citation.bib", RESULTS).strip())), tabindex=0)
     return markdown.html(words, level=3) + bibliography
