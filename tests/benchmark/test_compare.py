@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, rankdata
 from finished_runs import arrays_of, record_of, scored_run, truth
+from scipy.stats import binomtest, rankdata
 
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import results
