@@ -314,6 +314,34 @@ class Players(Protocol):
         """The parameters of each player, by its name; none belongs to two."""
 
 
+@dataclass(frozen=True)
+class PaperCount:
+    """What the paper's Table 4 was counted on: a network in evaluation, and what it was given.
+
+    Attributes:
+        module: at random, with `requires_grad` where the paper counted a parameter.
+        inputs: makes the keyword arguments of its forward, one record.
+        without: endings of names of submodules that the original program uses without calling them, so that the
+            paper's counter missed them.
+        draws: how many passes are averaged, where a random mask decides what is computed.
+    """
+
+    module: nn.Module
+    inputs: Callable[[], dict[str, Any]]
+    without: tuple[str, ...] = ()
+    draws: int = 1
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A method with a row in the paper's Table 4 (parameters and multiply-accumulates)."""
+
+    spec: MethodSpec
+
+    def paper_count(self) -> PaperCount:
+        """What has to be counted to find the paper's figures again, at the full size; of the method's own size."""
+
+
 Batches = Callable[[], "Iterable[Tensor]"]
 """Gives the records of some folds anew at each call, batch by batch."""
 
@@ -377,6 +405,9 @@ class MethodCard:
         demo_pretraining: values for the pre-training of that preset: a small network learns at another rate.
         facts: what `mibench methods` tells without importing anything: kind, input, license, weights, parameters,
             pretraining_parameters, macs, paper_macs; tests hold them against the network.
+        published: where its published weights are: file, license, and hub (OWNER/NAME on the Hugging Face Hub) or
+            by_hand (a place that only a person gets at); sha256 where others noted it. Empty where there are none, or
+            where they are those of another method.
         preset: the one that was chosen, for titles; the options say the rest.
         root: package against which a relative target is resolved; empty for anything but our own.
     """
@@ -395,5 +426,6 @@ class MethodCard:
     demo: str = ""
     demo_pretraining: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, str] = field(default_factory=dict)
     preset: str = ""
     root: str = ""

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from ..methods.nets.net1d import Net1D, Net1DConfig
-from .base import LEADS, LoadReport, MethodSpec, Normalization
+from .base import LEADS, LoadReport, MethodSpec, Normalization, PaperCount
 from .checkpoints import load_into, read_weights
+from .counting import Calling
 from .errors import MibenchError
 
 Filter = Literal["none", "bandpass", "ecgfounder"]
 
 HEAD = "dense."
 NORM = re.compile(r"\b(first_bn|bn[123])\.(?P<kind>weight|bias|running_mean|running_var)$")
+STATEMENTS = 150
 STEM = "first_conv.conv.weight"
 PUBLISHED = "huggingface.co/PKUDigitalHealth/ECGFounder"
 FILES = {1: "1_lead_ECGFounder.pth", 12: "12_lead_ECGFounder.pth"}
@@ -100,6 +102,12 @@ class ECGFounderAdapter(Net1DEncoder):
             license="MIT",
             published_weights=f"{PUBLISHED}: {FILES[len(leads)]}",
         )
+
+    def paper_count(self) -> PaperCount:
+        """The network with its head of 150 statements on one record."""
+        ecg = torch.zeros(1, len(self.spec.leads), self.spec.samples)
+        net = Net1D(len(self.spec.leads), self.net_config, STATEMENTS).requires_grad_(True)
+        return PaperCount(Calling(net, "logits"), lambda: {"x": ecg})
 
 
 def load_net1d(net: Net1D, path: Path) -> LoadReport:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ..methods.heartlang import HeartLang, MaskedLanguageConfig, MaskedLanguageModel
 from ..methods.nets.ecgformer import ECGFormer, ECGFormerConfig
 from ..methods.vqhbr import VQHBR, VQHBRConfig
-from .base import LEADS, InputSpec, LoadReport, MethodSpec, Normalization
+from .base import LEADS, InputSpec, LoadReport, MethodSpec, Normalization, PaperCount
 from .checkpoints import load_into, read_weights
+from .counting import Calling
 from .errors import MibenchError
 from .heartlang_vqhbr import HUB, LANGUAGE_MODEL, PAPER, Filter, heartbeat_view, load_vqhbr, refuse_other_methods
 from .heartlang_vqhbr import NAME as VOCABULARY
@@ -145,6 +146,19 @@ class HeartLangAdapter(BeatTokenizer):
         self.init_reports = {PART: load_vqhbr(vocabulary, init[PART])}
         model = HeartLang(self.options.samples_per_word, self.options.net, self.options.vqhbr.codes)
         return MaskedLanguageModel(model, vocabulary, self.options.masking)
+
+    def paper_count(self) -> PaperCount:
+        """The language model on one sentence of which no word is hidden, so without its head."""
+        options, words = self.options, self.options.net.words
+        model = HeartLang(options.samples_per_word, replace(options.net, attention="plain"), options.vqhbr.codes)
+        places = torch.ones(1, words, dtype=torch.int64)
+        inputs = {
+            "words": torch.zeros(1, words, options.samples_per_word),
+            "leads": places,
+            "seconds": places,
+            "masked": torch.zeros(1, words, dtype=torch.bool),
+        }
+        return PaperCount(Calling(model, "guesses"), lambda: inputs)
 
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
         """The language model with its head, named as in the published file; the vocabulary is a file of its own."""

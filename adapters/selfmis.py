@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..methods.nets.net1d import Net1DConfig
 from ..methods.selfmis import SelfMIS, StudentSource, TeacherMode
 from ..methods.siglip import SigLIPConfig
-from .base import LEADS, InputSpec, LoadReport, MethodSpec, Normalization
+from .base import LEADS, InputSpec, LoadReport, MethodSpec, Normalization, PaperCount
 from .ecgfounder import Filter, Net1DEncoder, load_net1d, norm_is_fresh
 from .errors import MibenchError
 
@@ -119,11 +119,29 @@ class SelfMISAdapter(Net1DEncoder):
         self.init_reports = {part: load_net1d(nets[part], path) for part, path in init.items()}
         return module
 
+    def paper_count(self) -> PaperCount:
+        """Both networks on one record of twelve leads, batch normalisation on, the teacher counted as what learns."""
+        module = SelfMIS(replace(self.net_config, use_bn=True), self.options.loss).requires_grad_(True)
+        ecg = torch.zeros(1, len(LEADS), self.spec.samples)
+        return PaperCount(_BothNets(module), lambda: {"ecg": ecg})
+
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
         """The student's tensors, named as in ECGFounder's files and without a head."""
         if not isinstance(objective, SelfMIS):
             raise TypeError(f"the objective of selfmis is a SelfMIS; got {type(objective).__name__}")
         return dict(objective.single_lead.state_dict())
+
+
+class _BothNets(nn.Module):
+    """Student and teacher, one after the other."""
+
+    def __init__(self, objective: SelfMIS) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, ecg: Tensor) -> tuple[Tensor, Tensor]:
+        student = self.objective.single_lead(ecg[:, :1])
+        return student, self.objective.teach(ecg)
 
 
 def _size(options: NetOptions) -> Net1DConfig:

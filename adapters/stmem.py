@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..methods.stmem import STMEM, VIEW, STMEMConfig, STMEMEncoder
-from .base import LEADS, InputSpec, LoadReport, MethodSpec, Normalization
+from .base import LEADS, InputSpec, LoadReport, MethodSpec, Normalization, PaperCount
 from .checkpoints import load_into, read_metadata, read_weights
+from .counting import Calling
 from .errors import MibenchError
 
 NAME = "stmem"
@@ -127,6 +128,15 @@ class STMEMAdapter:
                 f"{self.spec.name} uses the weights of {NAME}: pre-train that, with mibench pretrain --method {NAME}"
             )
         return STMEM(self.options.net)
+
+    def paper_count(self) -> PaperCount:
+        """Encoder and decoder on one record of twelve leads with nothing hidden, attention spelled out."""
+        config = replace(self.options.net, attention="plain")
+        inputs = {
+            "ecg": torch.zeros(1, len(LEADS), config.samples),
+            "visible": torch.arange(config.patches).expand(1, len(LEADS), -1),
+        }
+        return PaperCount(Calling(STMEM(config), "reconstruct"), lambda: inputs)
 
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
         """The encoder of twelve leads, named as in the published encoder file."""

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..methods.contrastive import Positives
 from ..methods.wav2vec2 import W2VCMSC, Wav2Vec2Config
+from .base import PaperCount
 from .wav2vec import HEADS
-from .wav2vec2 import Leads, of_leads, refuse_silence
+from .wav2vec2 import Leads, count_predictions, of_leads, refuse_silence
 from .wav2vec_training import Wav2VecOptions, Wav2VecPretraining
 
 PUBLISHED = "huggingface.co/wanglab/ecg-fm: mimic_iv_ecg_physionet_pretrained.pt"
@@ -68,6 +69,10 @@ class W2VCMSCAdapter(Wav2VecPretraining):
             positives=options.positives,
             cmsc_weight=options.cmsc_weight,
         )
+
+    def paper_count(self) -> PaperCount:
+        """The masked pass up to predictions and targets, over several masks."""
+        return count_predictions(self.build(), len(self.spec.leads))
 
     def published(self, objective: W2VCMSC) -> dict[str, Tensor]:
         """All tensors of the pre-training, as published; `load` takes the encoder's."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from ..methods.nets.wav2vec import Wav2VecConfig
-from .base import LEADS, InputSpec, MethodSpec
+from .base import LEADS, InputSpec, MethodSpec, PaperCount
 from .errors import MibenchError
-from .wav2vec import Wav2VecAdapter, Wav2VecPreprocessing
+from .wav2vec import UNCOUNTED, Wav2VecAdapter, Wav2VecPreprocessing
 
 LICENSE = "MIT"
 RECORD_SAMPLES = 5000
@@ -95,6 +96,11 @@ class Wav2VecPretraining(Wav2VecAdapter):
                 f"{self.spec.name} has no part {', '.join(sorted(init))}: it starts at random, without --init"
             )
         return self.build()
+
+    def paper_count(self) -> PaperCount:
+        """The encoder on one whole record of all leads; no objective of two views adds anything to it."""
+        ecg = torch.zeros(1, len(self.spec.leads), RECORD_SAMPLES)
+        return PaperCount(self.encoder(), lambda: {"ecg": ecg}, UNCOUNTED)
 
     def trained_state(self, objective: nn.Module) -> dict[str, Tensor]:
         """The encoder's tensors under their published names."""

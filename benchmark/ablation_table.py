@@ -52,17 +52,22 @@ def table(
     Raises:
         MibenchError: no record belongs to a row.
     """
-    found = [a for a in ablations(records, suite) if data is None or a.shared.get("data", {}).get("name") == data]
+    found, variants = _found(records, suite, data)
     if not found:
         where = f"{f' in {folder}' if folder else ''}{f' on {data}' if data else ''}"
         raise MibenchError(f"there is no run of Table 5 to show{where}: `{AGAIN}` makes all of its rows")
-    variants = differences([flat(ablation.shared) for ablation in found]) if len(found) > 1 else [""]
     if form == "csv":
         return _csv(found, variants, paper)
-    grids = [_grid(a, variant, paper, reasons or {}) for a, variant in zip(found, variants, strict=True)]
+    tables = [_grid(a, variant, paper, reasons or {}) for a, variant in zip(found, variants, strict=True)]
     if form == "html":
-        return page(grids)
-    return "\n".join(map({"text": grid_text, "latex": latex, "markdown": markdown}[form], grids))
+        return page(tables)
+    return "\n".join(map({"text": grid_text, "latex": latex, "markdown": markdown}[form], tables))
+
+
+def grids(records: Sequence[Record], suite: Suite, paper: Mapping[str, Any], *, data: str | None = None) -> list[Grid]:
+    """The tables before any format, arguments as of `table`; none where no record belongs to a row."""
+    found, variants = _found(records, suite, data)
+    return [_grid(ablation, variant, paper, {}) for ablation, variant in zip(found, variants, strict=True)]
 
 
 def average(entry: Entry) -> Value:
@@ -79,6 +84,12 @@ def notice_of(ablation: Ablation) -> str:
         if record["data"].get("notice") or theirs:
             return str(record["data"].get("notice") or theirs)
     return ""
+
+
+def _found(records: Sequence[Record], suite: Suite, data: str | None) -> tuple[list[Ablation], list[str]]:
+    """The tables that the records make, and for each what tells it from the others."""
+    found = [a for a in ablations(records, suite) if data is None or a.shared.get("data", {}).get("name") == data]
+    return found, differences([flat(a.shared) for a in found]) if len(found) > 1 else [""] * len(found)
 
 
 def _grid(ablation: Ablation, variant: str, paper: Mapping[str, Any], reasons: Mapping[str, str]) -> Grid:

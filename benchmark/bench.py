@@ -101,7 +101,7 @@ class Bench:
             self.records = tuple(map(str, signals.records[rows]))
             found = signals.read(rows)
         elif signals is None:
-            found = _demo_signals(self._wanted)
+            found = demo_signals(self._wanted)
         else:
             found = np.array(np.asarray(signals)[: self._wanted], dtype=np.float32)
         if found.ndim != 3 or found.shape[1] != len(LEADS) or not len(found):
@@ -274,7 +274,7 @@ def _collect(value: Any, path: str, depth: int, seen: set[int], found: dict[str,
         _collect(entry, f"{path}.{name}" if path else str(name), depth - 1, seen, found)
 
 
-def _demo_signals(records: int) -> Array:
+def demo_signals(records: int) -> Array:
     """(records, 12, 5000) of the demo heart at 500 Hz, made in memory."""
     from .data.demo.cohort import FOLDS, draw_cohort
     from .data.demo.electrodes import twelve_leads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from .ecg import MI_STATEMENTS
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 AVERAGES = ("Avg", "Avg6")
 _WAYS = {"supervised": " (networks trained end to end)"}
 """What the name of a protocol does not say."""
+_NUMBERED = {"1": "Linear probing, the paper's Table 1", "3": "Linear probing by share, the paper's Table 3"}
 
 COLUMNS: tuple[str, ...] = (*MI_STATEMENTS, *AVERAGES)
+
+
+Mark = Literal["best", "second"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,45 @@ class Value:
     low: float | None = None
     high: float | None = None
     method: str = ""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A row minus the row of reference, AUC as fractions of one: 95 % interval, and p after Holm."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a number was measured on, and how: rows of two origins never share a board unless that is asked for.
+
+    Attributes:
+        data, release, manifest, complete: of the data set, as in the records.
+        notice: what every number from it must say; mostly empty.
+        version: of the protocol.
+    """
+
+    data: str
+    release: str
+    manifest: str
+    complete: bool
+    notice: str
+    version: int
+
+    @property
+    def words(self) -> str:
+        """For a board of several origins: what this row is of."""
+        return f"{self.data} {self.release} ({self.manifest[:6]}), v{self.version}"
+
+    @property
+    def warning(self) -> str:
+        """What data that give no result demand to be said; mostly empty."""
+        subset = "" if self.complete else "a subset of the data: not comparable with results on all of it"
+        return self.notice or subset
 
 
 @dataclass(frozen=True)
@@ -53,6 +96,12 @@ class Row:
         fidelity: of a generator, how near its leads come to the real ones: `generation_block.FIGURES`.
         fidelity_notes: what must be said of those.
         sees, pass_through: of a generator, as in the records.
+        origin: what it was measured on.
+        about: what the row itself must say of that; mostly empty.
+        leak: how its weights have met these data before, `leaks.SENTENCES`; empty when they have not.
+        marks: by column, where the row is the best or the second of its column and the paired differences say so.
+        gaps: by column, its distance from the row of reference of the same share of training records.
+        is_reference: whether it is that row.
         paths: the files of the finished runs, in the order of `seeds`; their test scores lie beside them. Empty for
             records that were not read from files.
     """
@@ -75,12 +124,23 @@ class Row:
     fidelity_notes: tuple[str, ...]
     sees: str
     pass_through: bool | None
+    origin: Origin
+    about: str = ""
+    leak: str = ""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    gaps: Mapping[str, Gap] = field(default_factory=dict)
+    is_reference: bool = False
     paths: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
         """The title, with what tells the row from others of the same method."""
         return f"{self.title} ({self.variant})" if self.variant else self.title
+
+    @property
+    def competes(self) -> bool:
+        """False without a result, and for generators that see more than the observed lead."""
+        return self.values["Avg"].auc is not None and self.sees == "observed"
 
 
 @dataclass(frozen=True)
@@ -89,7 +149,8 @@ class Board:
 
     `classifier` is what reads generated leads, None where nothing is generated. `warning` is what data that give no
     result demand to be said; `row_notice` must stand on every row. `positives` are the counts for the header, and
-    `footer` holds sentences for below the table.
+    `footer` holds sentences for below the table. `mixed` boards hold rows of several origins: each row says which, and
+    nobody has a rank. `number` is that of the paper's table, where the board stands for one.
     """
 
     data: str
@@ -103,12 +164,18 @@ class Board:
     positives: Mapping[str, str]
     rows: tuple[Row, ...]
     footer: tuple[str, ...]
+    mixed: bool = False
+    number: str = ""
 
     @property
     def caption(self) -> str:
         """What the table shows, after the warning where there is one."""
-        way = _WAYS.get(self.protocol, "")
-        text = f"ROC AUC (x100) with 95 % intervals, {self.protocol} v{self.version}{way} on {self.data}."
+        way, version = _WAYS.get(self.protocol, ""), "" if self.mixed else f" v{self.version}"
+        text = f"ROC AUC (x100) with 95 % intervals, {self.protocol}{version}{way} on {self.data}."
+        if self.number in _NUMBERED:
+            text = f"{_NUMBERED[self.number]}: {text}"
+        if self.mixed:
+            text += " Rows of different data or versions of the protocol are not comparable with each other."
         if self.classifier is not None:
             text = _of_generated_leads(text, self.classifier)
         return f"{self.warning}. {text}" if self.warning else text
@@ -116,7 +183,8 @@ class Board:
     @property
     def label(self) -> str:
         """What tells this board from all others, in letters, digits and dashes."""
-        parts = [self.data, self.protocol, f"v{self.version}", self.manifest[:6]]
+        parts = [f"table {self.number}"] * bool(self.number)
+        parts += [self.data, self.protocol, f"v{self.version}", self.manifest[:6]]
         if self.classifier is not None:
             read_by = self.classifier
             parts += [read_by.method, read_by.preset, read_by.source, read_by.sha256[:6], str(read_by.seed or "")]

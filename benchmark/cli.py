@@ -14,7 +14,10 @@ import click
 from ..adapters.errors import MibenchError
 from .processes import rank
 
-COMMANDS = ("run", "table", "fid", "figure", "pretrain", "embed", "data", "methods", "weights", "doctor")
+COMMANDS = (
+    *("run", "table", "figure", "report", "compare", "results", "fid", "profile", "pretrain", "export"),
+    *("embed", "data", "methods", "weights", "doctor"),
+)
 
 REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and give the same command again, it goes on where it stopped",

@@ -22,6 +22,21 @@ def true_macs(run: Callable[[], Any]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def both_macs(
+    module: nn.Module, inputs: Callable[[], dict[str, Any]], *, without: Sequence[str] = ()
+) -> tuple[int, int, int]:
+    """(MACs by ptflops, true MACs, parameters that learn by ptflops) of one and the same pass, as of the two others.
+
+    Not for a module that turns to `torch.inference_mode` by itself: fused attention then comes to ptflops in parts.
+    """
+    # A dispatch mode imports it on the way, and must not find what ptflops puts in the place of torch's functions.
+    import torch._dynamo
+
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        macs, parameters = ptflops_macs(module, inputs, without=without)
+    return macs, int(counter.get_total_flops()) // 2, parameters
+
+
 def ptflops_macs(
     module: nn.Module, inputs: Callable[[], dict[str, Any]], *, without: Sequence[str] = ()
 ) -> tuple[int, int]:

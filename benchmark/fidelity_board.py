@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .board import Board, Row
-from .grid import Cell, Grid, Line
+from .grid import Cell, Grid, Line, has_abouts
 
 Figures = Mapping[str, float]
 
@@ -71,11 +71,12 @@ def fidelity_grid(board: Board) -> Grid | None:
         return None
     lines = []
     for i, row in enumerate(rows):
-        notice = [Cell(board.row_notice)] * bool(board.row_notice)
+        notice = [Cell(row.about)] * has_abouts(board)
         figures = [_cell(row.fidelity, column) for column in columns]
         lines.append(Line("row" if i else "first", (Cell(row.name), Cell(row.weights), *notice, *figures)))
-    header = ["Method", "Weights", *["Data"] * bool(board.row_notice), *(column.header for column in columns)]
-    text = f"Signals and latent space of the generated leads, {board.protocol} v{board.version} on {board.data}."
+    header = ["Method", "Weights", *["Data"] * has_abouts(board), *(column.header for column in columns)]
+    version = "" if board.mixed else f" v{board.version}"
+    text = f"Signals and latent space of the generated leads, {board.protocol}{version} on {board.data}."
     caption = f"{board.warning}. {text}" if board.warning else text
     return Grid(caption, f"{board.label}-signals", tuple(header), tuple(lines), (), _footer(board, rows))
 
@@ -85,7 +86,7 @@ def _distinct(board: Board) -> list[Row]:
     rows: dict[tuple[str, ...], Row] = {}
     for row in board.rows:
         if row.fidelity:
-            rows.setdefault((row.method, row.variant, row.weights), row)
+            rows.setdefault((row.method, row.variant, row.weights, row.about), row)
     return list(rows.values())
 
 

@@ -57,17 +57,27 @@ def table(records: Sequence[Record], form: str = "text") -> str:
     """
     if form not in FORMATS:
         raise ValueError(f"form must be one of {', '.join(FORMATS)}; got {form!r}")
-    groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: record["generation"]["latent"]["fid"]):
-        groups.setdefault(_shared(record), []).append(record)
+    groups = _groups(records)
     if not groups:
         raise MibenchError("there is no latent FID to show: `mibench fid --method fir-ridge` makes the first")
     if form == "csv":
-        return _csv(groups.values())
-    grids = [_grid(group) for group in groups.values()]
+        return _csv(groups)
+    tables = list(map(_grid, groups))
     if form == "html":
-        return page(grids)
-    return "\n".join(map({"text": grid_text, "latex": latex, "markdown": markdown}[form], grids))
+        return page(tables)
+    return "\n".join(map({"text": grid_text, "latex": latex, "markdown": markdown}[form], tables))
+
+
+def grids(records: Sequence[Record]) -> list[Grid]:
+    """The tables before any format; none for no record."""
+    return list(map(_grid, _groups(records)))
+
+
+def _groups(records: Sequence[Record]) -> list[list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record["generation"]["latent"]["fid"]):
+        groups.setdefault(_shared(record), []).append(record)
+    return list(groups.values())
 
 
 def _shared(record: Record) -> str:

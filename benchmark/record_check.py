@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .profile_check import profile_fault
+
 _NONE = type(None)
 _NUMBER = (int, float)
 _MAYBE_NUMBER = (int, float, _NONE)
@@ -132,7 +134,12 @@ def fault(record: Mapping[str, Any]) -> str | None:
         return "`status` is neither done nor failed"
     if record["predictions"] is not None and not {"file", "sha256"} <= record["predictions"].keys():
         return "`predictions` names no file"
-    return _interval_fault(record["metrics"] or {}) or _generation_fault(record) or _retrieval_fault(record)
+    return (
+        _interval_fault(record["metrics"] or {})
+        or _generation_fault(record)
+        or _retrieval_fault(record)
+        or profile_fault(record)
+    )
 
 
 def _interval_fault(metrics: Mapping[str, Any]) -> str | None:

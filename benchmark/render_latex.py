@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .grid import Cell, Grid
+from .grid import Cell, Grid, Line
 
 _BETWEEN = {"-": "--", " to ": " to ", " + ": " + "}
+_STANDINGS = {"best": r"\textbf", "second": r"\underline"}
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -15,12 +16,21 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "²": r"\textsuperscript{2}",
+    "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
+
+_PLAIN = re.compile(r"[\d.+-]*")
+"""Figures: most of what there is to escape."""
+
+_NEGATIVE = re.compile(r"-[\d.]+")
 
 
 def _tex(text: str) -> str:
     """Escaped, with the typography that LaTeX has for it."""
+    if _PLAIN.fullmatch(text):
+        return text
     escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return re.sub(r"\bx100\b", r"$\\times$100", escaped)
 
@@ -31,7 +41,7 @@ def latex(grid: Grid) -> str:
     for i, line in enumerate(grid.lines):
         if line.kind == "first" and i:
             body.append(r"\midrule")
-        body.append(" & ".join(_cell(entry, line.kind) for entry in line.cells) + r" \\")
+        body.append(" & ".join(_cell(entry, line) for entry in line.cells) + r" \\")
     notes = [rf"\textsuperscript{{{i}}}~{_tex(note)}" for i, note in enumerate(grid.notes, 1)]
     lines = [
         r"% \usepackage{booktabs,graphicx}",
@@ -58,10 +68,21 @@ def latex(grid: Grid) -> str:
     return "\n".join(lines)
 
 
-def _cell(cell: Cell, kind: str) -> str:
-    text = _tex(cell.text) + (rf"\textsuperscript{{{cell.mark}}}" if cell.mark else "")
+def _cell(cell: Cell, line: Line) -> str:
+    text = _number(cell.text)
+    if cell.standing:
+        text = rf"{_STANDINGS[cell.standing]}{{{text}}}"
+    marks = _tex(cell.sign) + ("," if cell.sign and cell.mark else "") + (str(cell.mark) if cell.mark else "")
+    text += rf"\textsuperscript{{{marks}}}" if marks else ""
     if cell.second:
-        return rf"\shortstack[r]{{{text}\\{{\tiny {_BETWEEN[cell.between].join(cell.second)}}}}}"
-    if kind == "paper" and text:
-        return r"\quad\textit{paper}" if text == "paper" else rf"\textit{{{text}}}"
+        ends = _BETWEEN[cell.between].join(map(_number, cell.second))
+        # The figure stands on the line of the row's name, its interval below.
+        return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{text}\\[-4pt]{{\tiny {ends}}}\end{{tabular}}"
+    if line.beneath and text:
+        return rf"\quad\textit{{{text}}}" if cell.text == line.kind else rf"\textit{{{text}}}"
     return text
+
+
+def _number(text: str) -> str:
+    """A minus in front of a number is one, not a hyphen."""
+    return rf"\textminus{{}}{text[1:]}" if _NEGATIVE.fullmatch(text) else _tex(text)

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+APART = ".apart"
+"""Name of a file that keeps a folder out of the results of those around it."""
 
 _EMPTY: dict[str, Any] = {
     "metrics": None,
@@ -40,8 +42,12 @@ class StoredRecord(dict[str, Any]):
     path: Path
 
 
-class _NewerRecordError(MibenchError):
+class NewerRecordError(MibenchError):
     """Written by a mibench that knows more than this one; never to be overwritten."""
+
+
+class UnwritableError(MibenchError):
+    """The folder takes no more: the disk is full, or it may not be written."""
 
 
 def run_key(determinants: Mapping[str, Any]) -> str:
@@ -60,6 +66,13 @@ def record_path(root: Path, data: str, protocol: str, method: str, key: str) -> 
         key: of the run.
     """
     return root / safe_name(data) / safe_name(protocol) / safe_name(method) / f"{key}.json"
+
+
+def path_of(root: Path, record: Mapping[str, Any]) -> Path:
+    """Where a record lies, by what it says of itself."""
+    protocol = record["protocol"]
+    folder = f"{protocol['name']}-v{protocol['version']}"
+    return record_path(root, record["data"]["name"], folder, record["method"]["name"], record["key"])
 
 
 def exists(root: Path, data: str, protocol: str, method: str, key: str) -> bool:
@@ -87,7 +100,7 @@ def write(root: Path, record: Mapping[str, Any], predictions: Mapping[str, NDArr
         ValueError: the record lacks a block, or an array would need pickling.
     """
     kept = _complete({**record, "status": "done", "error": None})
-    path = _path_of(root, kept)
+    path = path_of(root, kept)
     _finished(path)  # stops at a newer record, which even --force must not replace
     try:
         kept["predictions"] = None if predictions is None else _write_predictions(path, predictions)
@@ -104,10 +117,30 @@ def write_failure(root: Path, record: Mapping[str, Any], error: str) -> Path:
         MibenchError: the folder cannot be written, or holds this run in a newer schema.
     """
     kept = _complete({**record, "status": "failed", "error": error, "metrics": None, "predictions": None})
-    path = _path_of(root, kept)
+    path = path_of(root, kept)
     if path.is_file() and _finished(path):
         return path
     try:
+        write_json(path, kept)
+    except OSError as problem:
+        raise _unwritable(path, problem) from problem
+    return path
+
+
+def adopt(root: Path, record: StoredRecord) -> Path:
+    """Copy a record of another folder, and its predictions, as they are: first those, then the record.
+
+    Raises:
+        MibenchError: its predictions are missing or changed; the folder cannot be written, or holds this run in a
+            newer schema.
+    """
+    kept = dict(record)
+    path = path_of(root, kept)
+    _finished(path)
+    file = None if kept["predictions"] is None else verified_file(record.path, kept["predictions"])
+    try:
+        if file is not None:
+            kept["predictions"] = _keep_bytes(path, file.read_bytes())
         write_json(path, kept)
     except OSError as problem:
         raise _unwritable(path, problem) from problem
@@ -130,7 +163,7 @@ def read(path: Path) -> StoredRecord:
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise MibenchError(f"{path} is not a run record of mibench: move it out of the results folder")
     if schema > SCHEMA_VERSION:
-        raise _NewerRecordError(
+        raise NewerRecordError(
             f"{path} has schema {schema} and this mibench reads up to {SCHEMA_VERSION}: update mibench"
         )
     wrong = fault(record)
@@ -142,20 +175,28 @@ def read(path: Path) -> StoredRecord:
 
 
 def scan(root: Path) -> tuple[list[StoredRecord], list[str]]:
-    """All records under a folder in the order of their paths, and a sentence for each file that is none.
-
-    Hidden files and folders, temporary ones among them, are passed by.
-    """
+    """All records under a folder in the order of their paths, and a sentence for each file that is none."""
     records, warnings = [], []
+    for path in record_files(root):
+        try:
+            records.append(read(path))
+        except MibenchError as problem:
+            warnings.append(str(problem))
+    return records, warnings
+
+
+def record_files(root: Path) -> Iterator[Path]:
+    """Every file under a folder that should be a record, in the order of their paths.
+
+    Hidden files and folders, temporary ones among them, are passed by, and so are inner folders with a file `APART`:
+    those are results folders of their own.
+    """
     for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        here = Path(folder)
+        inner[:] = sorted(name for name in inner if not (name.startswith(".") or (here / name / APART).is_file()))
         for name in sorted(files):
             if name.endswith(".json") and not name.startswith("."):
-                try:
-                    records.append(read(Path(folder) / name))
-                except MibenchError as problem:
-                    warnings.append(str(problem))
-    return records, warnings
+                yield here / name
 
 
 def predictions(path: Path) -> dict[str, NDArray[Any]]:
@@ -172,14 +213,23 @@ def predictions(path: Path) -> dict[str, NDArray[Any]]:
     kept = read(path)["predictions"]
     if kept is None:
         raise MibenchError(f"{path} keeps no predictions: only finished probing runs have them")
+    with np.load(verified_file(path, kept), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def verified_file(path: Path, kept: Mapping[str, Any]) -> Path:
+    """The predictions beside a record, their bytes held against the sha256 of its block `predictions`.
+
+    Raises:
+        MibenchError: they are missing or changed.
+    """
     file = path.with_name(Path(str(kept["file"])).name)
     again = "run it again with --force to make them anew"
     if not file.is_file():
         raise MibenchError(f"the predictions of {path} are missing: {file.name} is not beside it; {again}")
     if sha256_file(file) != kept["sha256"]:
         raise MibenchError(f"{file} is not what {path.name} vouches for: its sha256 differs; {again}")
-    with np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return file
 
 
 def _write_predictions(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
@@ -191,13 +241,17 @@ def _write_predictions(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[s
         raise ValueError(f"predictions are numbers or strings; {', '.join(pickled)} would have to be pickled")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **ready)  # type: ignore[arg-type]
-    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    return _keep_bytes(path, buffer.getvalue())
+
+
+def _keep_bytes(path: Path, content: bytes) -> dict[str, str]:
+    digest = hashlib.sha256(content).hexdigest()
     file = path.with_suffix(".npz")
     # A run made again must not pull the scores from under the record that still stands, should it be killed here.
     if file.is_file() and sha256_file(file) != digest:
         file = path.with_name(f"{path.stem}-{digest[:8]}.npz")
     with atomic_path(file) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(content)
     return {"file": file.name, "sha256": digest}
 
 
@@ -210,16 +264,10 @@ def _complete(record: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _path_of(root: Path, record: Mapping[str, Any]) -> Path:
-    protocol = record["protocol"]
-    folder = f"{protocol['name']}-v{protocol['version']}"
-    return record_path(root, record["data"]["name"], folder, record["method"]["name"], record["key"])
-
-
 def _finished(path: Path) -> bool:
     try:
         return path.is_file() and bool(read(path)["status"] == "done")
-    except _NewerRecordError:
+    except NewerRecordError:
         raise
     except MibenchError:
         return False
@@ -229,9 +277,9 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _unwritable(path: Path, problem: OSError) -> MibenchError:
+def _unwritable(path: Path, problem: OSError) -> UnwritableError:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space and run again: what is finished stays"
     else:
         remedy = "choose a folder that can be written, with --results or $MIBENCH_RESULTS"
-    return MibenchError(f"the result cannot be written to {path} ({problem.strerror}): {remedy}")
+    return UnwritableError(f"the result cannot be written to {path} ({problem.strerror}): {remedy}")

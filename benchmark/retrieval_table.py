@@ -20,11 +20,16 @@ Record = Mapping[str, Any]
 
 def text(records: Sequence[Record]) -> str:
     """Finished runs of the protocol retrieval, the best R@1 first."""
+    return "\n".join(map(grid_text, grids(records)))
+
+
+def grids(records: Sequence[Record]) -> list[Grid]:
+    """The tables before any format, a row for each run, the best R@1 first; none for no record."""
     groups: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: -record["retrieval"]["recall"]["1"]):
         shared = {name: record["determinants"].get(name) for name in ("protocol", "data")}
         groups.setdefault(json.dumps(shared, sort_keys=True), []).append(record)
-    return "\n".join(grid_text(_grid(group)) for group in groups.values())
+    return list(map(_grid, groups.values()))
 
 
 def recall_cell(block: Mapping[str, Any], depth: str) -> Cell:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.errors import MibenchError
-from .board import AVERAGES, COLUMNS, Board, Row, Value
+from .board import AVERAGES, Board, Origin, Row, Value
+from .board_footer import footer, positives
 from .ecg import MI_STATEMENTS
 from .generation_block import classifier_of, figures_of, notes_of, sees_of
 from .labels import label_variants, label_weights
-from .published import Figures, figures, load_paper, source_line
+from .leaks import leak_of
+from .published import Figures, figures, load_paper
+from .ranking import by_origin, ranked
 from .render import FORMATS, render, render_all
 from .results import StoredRecord
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Board", "Row", "Value", "leaderboards", "load_paper", "render", "render_all"]
 
-_NOT_ROWS = ("pretrain", "latent_fid", "retrieval")
+_NOT_ROWS = ("pretrain", "latent_fid", "retrieval", "profile")
 _FIRST = "`mibench run --method selfmis` makes the first row"
 
 Record = Mapping[str, Any]
@@ -39,6 +41,8 @@ def leaderboards(
     data: str | None = None,
     ratios: Sequence[float] | None = None,
     methods: Sequence[str] | None = None,
+    protocols: Sequence[str] | None = None,
+    mixed: bool = False,
     folder: Path | None = None,
 ) -> list[Board]:
     """The boards that the records make, real data first.
@@ -49,12 +53,18 @@ def leaderboards(
         data: only this data set.
         ratios: only these shares of the training records, 0 to 1.
         methods: only these methods.
+        protocols: only these protocols.
+        mixed: rows of different data, releases and versions of a protocol may share a board, which then says so.
         folder: where the records were looked for, for the error.
 
     Raises:
         MibenchError: no record is left to show.
     """
-    rows = _distinct(record for record in records if _is_row(record))
+    rows = _distinct(
+        record
+        for record in records
+        if _is_row(record) and (protocols is None or record["protocol"]["name"] in protocols)
+    )
     if not rows:
         where = f" in {folder}" if folder else ""
         raise MibenchError(f"there is no run to show{where}: {_FIRST}")
@@ -67,7 +77,8 @@ def leaderboards(
     ]
     if not chosen:
         raise MibenchError(f"no run fits what was asked for; there are {_what_there_is(rows)}")
-    return sorted((_board(group, paper) for group in _grouped(chosen, _board_key).values()), key=_board_order)
+    groups = _grouped(chosen, lambda record: _board_key(record, mixed))
+    return sorted((_board(group, paper) for group in groups.values()), key=_board_order)
 
 
 def _is_row(record: Record) -> bool:
@@ -98,10 +109,21 @@ def _grouped(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[An
     return groups
 
 
-def _board_key(record: Record) -> tuple[Any, ...]:
-    data, protocol = record["data"], record["protocol"]
-    parts = (data.get("release"), data.get("notice"), data.get("complete", True))
-    return (data["name"], data["manifest"], *parts, protocol["name"], protocol["version"], classifier_of(record))
+def _origin(record: Record) -> Origin:
+    data = record["data"]
+    return Origin(
+        data=data["name"],
+        release=str(data.get("release") or "unknown"),
+        manifest=data["manifest"],
+        complete=data.get("complete", True),
+        notice=data.get("notice") or "",
+        version=record["protocol"]["version"],
+    )
+
+
+def _board_key(record: Record, mixed: bool) -> tuple[Any, ...]:
+    way = (record["protocol"]["name"], classifier_of(record))
+    return way if mixed else (_origin(record), *way)
 
 
 def _board_order(board: Board) -> tuple[Any, ...]:
@@ -121,33 +143,40 @@ def _row_key(record: Record) -> str:
 
 
 def _board(records: Sequence[Record], paper: Mapping[str, Any]) -> Board:
+    # What tells rows apart is asked of those that may be compared: between data sets everything differs.
+    found = [row for group in _grouped(records, _origin).values() for row in _rows(group, paper)]
+    mixed = len({row.origin for row in found}) > 1
+    rows = by_origin(found) if mixed else ranked(found)
+    origins = [row.origin for row in rows]
+    return Board(
+        data=_each(origin.data for origin in origins),
+        release=_each(origin.release for origin in origins),
+        manifest=_each(origin.manifest for origin in origins),
+        warning="; ".join(dict.fromkeys(origin.warning for origin in origins if origin.warning)),
+        row_notice="" if mixed else origins[0].notice,
+        protocol=records[0]["protocol"]["name"],
+        version=max(origin.version for origin in origins),
+        classifier=classifier_of(records[0]),
+        positives=positives(records),
+        rows=tuple(rows),
+        footer=footer(records, rows, paper),
+        mixed=mixed,
+    )
+
+
+def _rows(records: Sequence[Record], paper: Mapping[str, Any]) -> list[Row]:
     groups = [sorted(group, key=lambda r: r["seed"] or 0) for group in _grouped(records, _row_key).values()]
     heads = [group[0] for group in groups]
     variants = label_variants(heads)
     weights = label_weights(heads, variants)
-    rows = _ranked(
-        [
-            _row(group, variant, label, figures(paper, group[0]))
-            for group, variant, label in zip(groups, variants, weights, strict=True)
-        ]
-    )
-    done = [record for record in records if record["status"] == "done"]
-    data, protocol = heads[0]["data"], heads[0]["protocol"]
-    notice = data.get("notice") or ""
-    subset = "" if data.get("complete", True) else "a subset of the data: not comparable with results on all of it"
-    return Board(
-        data=data["name"],
-        release=str(data.get("release") or "unknown"),
-        manifest=data["manifest"],
-        warning=notice or subset,
-        row_notice=notice,
-        protocol=protocol["name"],
-        version=protocol["version"],
-        classifier=classifier_of(heads[0]),
-        positives=_positives(done),
-        rows=tuple(rows),
-        footer=tuple(_footer(records, done, rows, paper)),
-    )
+    return [
+        _row(group, variant, label, figures(paper, group[0]))
+        for group, variant, label in zip(groups, variants, weights, strict=True)
+    ]
+
+
+def _each(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def _row(group: Sequence[Record], variant: str, weights: str, published: Figures | None) -> Row:
@@ -183,6 +212,9 @@ def _row(group: Sequence[Record], variant: str, weights: str, published: Figures
         fidelity_notes=notes_of(first),
         sees=sees_of(head),
         pass_through=(head.get("generation") or {}).get("pass_through"),
+        origin=_origin(head),
+        about=head["data"].get("notice") or "",
+        leak=leak_of(head),
         paths=tuple(record.path for record in done if isinstance(record, StoredRecord)),
     )
 
@@ -205,66 +237,6 @@ def _failures(failed: Sequence[Record], runs: int) -> str:
     error = " ".join(str(failed[-1].get("error") or "no reason was kept").split())
     error = error if len(error) <= 200 else f"{error[:197]}..."
     return f"failed: {error}" if runs == 1 else f"{len(failed)} of {runs} seeds failed: {error}"
-
-
-def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """By share of training records, the largest first, then by Avg; without a result last.
-
-    A generator that sees more than the observed lead stands where its Avg puts it, out of competition.
-    """
-
-    def order(row: Row) -> tuple[Any, ...]:
-        average = row.values["Avg"].auc
-        return -(row.ratio or 0), average is None, -(average or 0), row.title, row.variant, row.weights
-
-    ranked: list[Row] = []
-    places: dict[float | None, int] = {}
-    for row in sorted(rows, key=order):
-        if row.values["Avg"].auc is None or row.sees != "observed":
-            ranked.append(row)
-            continue
-        places[row.ratio] = places.get(row.ratio, 0) + 1
-        ranked.append(replace(row, rank=places[row.ratio]))
-    return ranked
-
-
-def _positives(done: Sequence[Record]) -> dict[str, str]:
-    """Counts for the header; a range, should records of one manifest disagree."""
-    counts = {
-        name: {r["metrics"]["positives"][name] for r in done if name in r["metrics"].get("positives", {})}
-        for name in MI_STATEMENTS
-    }
-    return {name: "-".join(map(str, sorted({min(seen), max(seen)}))) for name, seen in counts.items() if seen}
-
-
-def _footer(
-    records: Sequence[Record], done: Sequence[Record], rows: Sequence[Row], paper: Mapping[str, Any]
-) -> list[str]:
-    head = records[-1]
-    tested = max((r["data"].get("records", {}).get("test", 0) for r in records), default=0)
-    sources = sorted({row.source for row in rows})
-    runs = sorted({len(row.seeds) for row in rows if row.seeds})
-    lines = [
-        f"Data: {head['data']['name']}, {head['data'].get('release') or 'release unknown'}, "
-        f"manifest {head['data']['manifest'][:12]}, {tested:,} test records.",
-        f"Protocol: {head['protocol']['name']} v{head['protocol']['version']}. Weights: {', '.join(sources)}. "
-        f"Seeds per row: {'-'.join(map(str, sorted({runs[0], runs[-1]}))) if runs else 'none'}. "
-        f"Newest record: {max(r['created'] for r in records)[:10]}.",
-    ]
-    by_method: dict[str, list[str]] = {}
-    for name in COLUMNS:
-        for method in sorted({row.values[name].method for row in rows} - {""}):
-            by_method.setdefault(method, []).append(name)
-    if by_method:
-        methods = "; ".join(f"{method}: {', '.join(names)}" for method, names in by_method.items())
-        lines.append(f"95 % intervals are of the test records, their ends averaged over seeds. {methods}.")
-    left_out = [name for name in MI_STATEMENTS if any(name in r["metrics"].get("left_out", ()) for r in done)]
-    if left_out:
-        lines.append(f"Left out of the means for want of test positives or negatives: {', '.join(left_out)}.")
-    if any(row.sees != "observed" for row in rows):
-        lines.append("Rows without a rank that see more than the observed lead are anchors, out of competition.")
-    tables = {row.paper.where for row in rows if row.paper}
-    return [*lines, source_line(paper, tables)] if tables else lines
 
 
 def _what_there_is(records: Sequence[Record]) -> str:

@@ -1,4 +1,4 @@
-"""`mibench figure`: pictures of what generators make."""
+"""`mibench figure`: pictures of what generators make, and the figures of a board."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from . import board_figures
 from .options import (
     ManyValues,
     batch_size_option,
@@ -29,9 +30,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group("figure")
 def command() -> None:
-    """Draw real against generated leads on ECG paper, or the latent space of Figure 1.
+    """Draw the figures of a board, real against generated leads on ECG paper, or the latent space of Figure 1.
 
     \b
+    mibench figure forest --out forest.pdf
+    mibench figure all --out-dir figures
     mibench figure generation --method mcma fir-ridge --data ptb-xl --record 00123 --out record.png
     mibench figure latent --method mcma fir-ridge real-leads --data ptb-xl --out latent.pdf
     """
@@ -62,7 +65,10 @@ def _shared(function: F) -> F:
     return function
 
 
-@command.command("generation", cls=ManyValues)
+board_figures.add_to(command)
+
+
+@command.command("generation", cls=ManyValues, short_help="Real against generated leads of a record, on ECG paper.")
 @_shared
 @click.option("--record", metavar="ID", help="Which record  [default: the first one of the test fold]")
 @click.option(
@@ -98,7 +104,7 @@ def generation(
     click.echo(generation_figure(methods, choices, record, out, _say, layout=layout, seconds=seconds))
 
 
-@command.command("latent", cls=ManyValues)
+@command.command("latent", cls=ManyValues, short_help="Latent space of real and generated records (Figure 1).")
 @_shared
 @classifier_weights_option
 def latent(methods: tuple[str, ...], out: Path, **chosen: Any) -> None:

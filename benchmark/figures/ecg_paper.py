@@ -161,23 +161,24 @@ def _page(sheet: Sheet, title: str, footer: str) -> Figure:
     axes.set(xlim=(0, width), ylim=(0, total))
     axes.set_axis_off()
     left, bottom = MARGIN + names, total - top - height
-    _draw_grid(axes, left, bottom, grid, height)
+    draw_grid(axes, left, bottom, grid, height)
     for piece in sheet.pieces():
         _draw_piece(axes, sheet, piece, left, total - top - depths[piece.row])
     for depth in depths:
-        _draw_pulse(axes, left, total - top - depth)
+        draw_pulse(axes, left, total - top - depth)
     _draw_legend(axes, sheet.names, legend, total - legend_top)
     write(page, MARGIN, MARGIN, head, TITLE_POINTS, fontweight="bold")
     write(page, MARGIN, top + height + GAP, foot, FOOTER_POINTS, color="0.25")
     return page
 
 
-def _draw_grid(axes: Axes, left: int, bottom: int, width: int, height: int) -> None:
+def draw_grid(axes: Axes, left: int, bottom: int, width: int, height: int) -> None:
+    """The millimetre grid, on axes whose unit is a millimetre."""
     for step, shade, thick, name in ((1, SMALL_COLOUR, SMALL_MM, "small"), (LARGE_MM, LARGE_COLOUR, BOLD_MM, "large")):
         upright = [[(left + x, bottom), (left + x, bottom + height)] for x in range(0, width + 1, step)]
         level = [[(left, bottom + y), (left + width, bottom + y)] for y in range(0, height + 1, step)]
         axes.add_collection(
-            LineCollection([*upright, *level], colors=shade, linewidths=_points(thick), gid=f"grid {name}"),
+            LineCollection([*upright, *level], colors=shade, linewidths=points(thick), gid=f"grid {name}"),
             autolim=False,
         )
 
@@ -200,11 +201,11 @@ def _draw_piece(axes: Axes, sheet: Sheet, piece: Piece, left: int, baseline: int
     else:
         place = {"x": start + 0.5, "y": baseline + sheet.name_height(piece), "ha": "left", "va": "bottom"}
         if piece.first:
-            axes.plot([start, start], [baseline - 2.5, baseline + 2.5], color="black", linewidth=_points(REAL_MM))
+            axes.plot([start, start], [baseline - 2.5, baseline + 2.5], color="black", linewidth=points(REAL_MM))
     axes.text(s=LEADS[piece.lead], fontsize=NAME_POINTS, fontweight="bold", **place)  # type: ignore[arg-type]
 
 
-def _draw_pulse(axes: Axes, left: int, baseline: int) -> None:
+def draw_pulse(axes: Axes, left: int, baseline: int) -> None:
     """One millivolt for 200 ms: what every electrocardiograph draws before it measures."""
     flank = (PULSE - PULSE_SECONDS * MM_PER_SECOND) / 2
     rise, fall = left + flank, left + PULSE - flank
@@ -213,7 +214,7 @@ def _draw_pulse(axes: Axes, left: int, baseline: int) -> None:
         [left, rise, rise, fall, fall, left + PULSE],
         [baseline, baseline, high, high, baseline, baseline],
         color="black",
-        linewidth=_points(REAL_MM),
+        linewidth=points(REAL_MM),
         solid_joinstyle="miter",
         gid="calibration",
     )
@@ -242,10 +243,11 @@ def _draw_legend(axes: Axes, names: Sequence[str], places: Sequence[tuple[int, f
 def _looks(number: int) -> dict[str, Any]:
     """Colour and line of a signal: 0 is the real one; the second half of the generated ones is dashed."""
     if number == 0:
-        return {"color": "black", "linewidth": _points(REAL_MM), "zorder": 4}
+        return {"color": "black", "linewidth": points(REAL_MM), "zorder": 4}
     dashes = "solid" if number <= len(COLOURS) else (0, (2.0, 1.0))
-    return {"color": colour(number - 1), "linewidth": _points(GENERATED_MM), "linestyle": dashes, "zorder": 3}
+    return {"color": colour(number - 1), "linewidth": points(GENERATED_MM), "linestyle": dashes, "zorder": 3}
 
 
-def _points(millimetres: float) -> float:
+def points(millimetres: float) -> float:
+    """The width of a line as matplotlib takes it."""
     return millimetres / MM_PER_INCH * 72

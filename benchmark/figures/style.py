@@ -35,6 +35,7 @@ _HOUSE = {
     "axes.linewidth": 0.5,
     "xtick.major.width": 0.5,
     "ytick.major.width": 0.5,
+    "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,  # journals take no Type 3 fonts
 }
 

@@ -19,26 +19,15 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Request:
-    """A method on a data set.
+class Described:
+    """A method as records and keys know it, whatever it is run on.
 
     Attributes:
         adapter, card: the method.
-        data: the data set.
-        results: root folder of run records.
-        batching: device and batch size of forward passes.
-        force: run again what is already done.
-        say, steps: how progress is told.
     """
 
     adapter: Adapter
     card: MethodCard
-    data: Dataset
-    results: Path
-    batching: Batching
-    force: bool = False
-    say: Say = field(default=lambda _text: None)
-    steps: Steps = silent
 
     @property
     def method(self) -> str:
@@ -58,10 +47,6 @@ class Request:
             "options": plain(self.card.options),
             "code": code_hash(self.card),
         }
-
-    def numbered(self, text: str) -> str:
-        """A line that prints a number, with the notice that its data demand."""
-        return f"{text}   [{self.data.notice}]" if self.data.notice else text
 
     def method_record(self) -> dict[str, Any]:
         """The `method` part of a run record."""
@@ -83,6 +68,30 @@ class Request:
             },
             "pretraining_data": list(spec.pretraining_data),
         }
+
+
+@dataclass(frozen=True)
+class Request(Described):
+    """A method on a data set.
+
+    Attributes:
+        data: the data set.
+        results: root folder of run records.
+        batching: device and batch size of forward passes.
+        force: run again what is already done.
+        say, steps: how progress is told.
+    """
+
+    data: Dataset
+    results: Path
+    batching: Batching
+    force: bool = False
+    say: Say = field(default=lambda _text: None)
+    steps: Steps = silent
+
+    def numbered(self, text: str) -> str:
+        """A line that prints a number, with the notice that its data demand."""
+        return f"{text}   [{self.data.notice}]" if self.data.notice else text
 
     def data_record(self, observed: tuple[str, ...], records: dict[str, int]) -> dict[str, Any]:
         """The `data` part of a run record."""

@@ -172,7 +172,7 @@ def test_the_notice_of_either_data_stands_on_every_row(make_rows: Callable[..., 
         ("text", ["(InfoNCE, batches of 128)", "  paper", "45.98", "10.00-20.00"]),
         ("latex", [r"\toprule", r"\quad\textit{paper}", r"\textit{82.55}", r"\%"]),
         ("markdown", ["| w S-M Pre-trained Checkpoint", "&emsp;*paper*"]),
-        ("html", ["<table", '<tr class="paper">', "<small>10.00&ndash;20.00</small>"]),
+        ("html", ["<table", '<tr class="paper beneath">', "<small>10.00&ndash;20.00</small>"]),
     ],
 )
 def test_every_format_says_the_same(make_rows: Callable[..., Any], form: str, signs: list[str]) -> None:

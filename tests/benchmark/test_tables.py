@@ -381,7 +381,7 @@ def test_html_is_shown_by_a_browser(sample: list[dict[str, Any]], tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     shown = Table()
     shown.feed(done.stdout)
-    assert len(shown.rows) == 9
+    assert len(shown.rows) == 12
 
 
 def test_several_boards_make_one_document(make_record: MakeRecord) -> None:

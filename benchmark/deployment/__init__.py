@@ -1,0 +1,1 @@
+"""A method as one file that a device without torch can run."""
