@@ -78,8 +78,8 @@ def paired_differences(
 ) -> Differences:
     """All differences between rows, statement by statement and of the means over statements.
 
-    A statement's interval is Student's, with the variance of the paired patient bootstrap and one degree of freedom less
-    than there are patients with a positive. Under `ENOUGH_POSITIVES` positives it is put together from the score
+    A statement's interval is Student's, with the variance of the paired patient bootstrap and one degree of freedom
+    less than there are patients with a positive. Under `ENOUGH_POSITIVES` positives it is put together from the score
     intervals of both rows (Zou and Yue 2013), whose correlation is taken as low as the positives allow, and is never
     narrower than a normal one with the larger of the bootstrap's and DeLong's variances. Means over statements: the
     bootstrap's, normal, wherein the part of each statement with few positives is that of its own interval.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..metrics import auc
 from .bootstrap import resample_weights, resampled_means
-from .intervals import Z95, hanley_mcneil_error, inside
+from .intervals import HANLEY_MCNEIL, Z95, hanley_mcneil_error, inside, score_ends
 
 MODELS = ("normal", "exponential")
 """Scores of both classes: normal with one variance, or exponential, which Hanley and McNeil's error is made for."""
@@ -66,24 +66,10 @@ def logit_interval(areas: Float, positives: int, negatives: int) -> Ends:
     return tuple(0.5 * (1 + np.tanh((centre + side * reach) / 2)) for side in (-1, 1))  # type: ignore[return-value]
 
 
-def score_interval(areas: Float, positives: int, negatives: int) -> Ends:
-    """All true AUCs that are less than 1.96 of *their own* errors away: Hanley and McNeil's, turned round."""
-
-    def end(edge: float) -> Float:
-        near, far = areas.copy(), np.full_like(areas, edge)
-        for _ in range(40):
-            middle = (near + far) / 2
-            held = np.abs(areas - middle) <= Z95 * hanley_mcneil_error(middle, positives, negatives)
-            near, far = np.where(held, middle, near), np.where(held, far, middle)
-        return far
-
-    return end(0.0), end(1.0)
-
-
 THEORY: Mapping[str, Callable[[Float, int, int], Ends]] = {
     "Hanley-McNeil": plain_interval,
-    "Hanley-McNeil (logit)": logit_interval,
-    "Hanley-McNeil (score)": score_interval,
+    HANLEY_MCNEIL: logit_interval,
+    "Hanley-McNeil (score)": score_ends,
 }
 
 
@@ -109,22 +95,35 @@ def measure(
     ]
 
 
+def table(cells: Sequence[Cell]) -> str:
+    """Coverage in per cent and mean width, as Markdown: a line for each true AUC and number of positives."""
+    from tabulate import tabulate
+
+    names = list(dict.fromkeys(cell.method for cell in cells))
+    lines: dict[tuple[int, float, str], dict[str, str]] = {}
+    for cell in cells:
+        line = lines.setdefault((cell.positives, cell.area, cell.model), {})
+        line[cell.method] = f"{100 * cell.coverage:.0f} ({cell.width:.2f})"
+    body = [
+        [str(positives), f"{area:.2f}", model, *(line[name] for name in names)]
+        for (positives, area, model), line in lines.items()
+    ]
+    header = ["positives", "true AUC", "scores", *(f"{name}: coverage % (width)" for name in names)]
+    return tabulate(
+        body, header, "pipe", disable_numparse=True, colalign=["right", "right", "left", *["right"] * len(names)]
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--repeats", type=int, default=1000)
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mibench.benchmark.stats.coverage",
+        description="How often 95 % intervals of an AUC hold the truth on simulated test folds of 2,000 negatives.",
+    )
+    parser.add_argument("--repeats", type=int, default=1000, metavar="N", help="folds of each kind  [default: 1000]")
     chosen = parser.parse_args(arguments)
-    for p in POSITIVES:
-        for model in MODELS:
-            for a in AREAS:
-                cells = measure(p, a, model, repeats=chosen.repeats)
-                print(
-                    p,
-                    model,
-                    a,
-                    *[f"{c.method}: {100 * c.coverage:.1f} w{c.width:.2f}" for c in cells],
-                    sep=" | ",
-                    flush=True,
-                )
+    kinds = [(count, area, model) for count in POSITIVES for area in AREAS for model in MODELS]
+    print(table([cell for kind in kinds for cell in measure(*kind, repeats=chosen.repeats)]))
 
 
 if __name__ == "__main__":
