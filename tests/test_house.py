@@ -88,7 +88,18 @@ def test_the_wheel_holds_every_package_and_every_configuration(tmp_path: Path) -
     assert "results/paper.yaml" in held
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["table", "--help"], ["run", "--help"], ["data"], ["methods"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["table", "--help"],
+        ["compare", "--help"],
+        ["results", "--help"],
+        ["run", "--help"],
+        ["data"],
+        ["methods"],
+    ],
+)
 def test_light_commands_never_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from mibench.benchmark.cli import cli; "
