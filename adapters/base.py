@@ -405,6 +405,9 @@ class MethodCard:
         demo_pretraining: values for the pre-training of that preset: a small network learns at another rate.
         facts: what `mibench methods` tells without importing anything: kind, input, license, weights, parameters,
             pretraining_parameters, macs, paper_macs; tests hold them against the network.
+        published: where its published weights are: file, license, and hub (OWNER/NAME on the Hugging Face Hub) or
+            by_hand (a place that only a person gets at); sha256 where others noted it. Empty where there are none, or
+            where they are those of another method.
         preset: the one that was chosen, for titles; the options say the rest.
         root: package against which a relative target is resolved; empty for anything but our own.
     """
@@ -423,5 +426,6 @@ class MethodCard:
     demo: str = ""
     demo_pretraining: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, str] = field(default_factory=dict)
     preset: str = ""
     root: str = ""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from ..adapters import registry
 from ..adapters.base import Adapter, LoadReport, MethodCard, MethodSpec
 from ..adapters.errors import MibenchError
 from .data.catalog import DEMO
@@ -116,8 +117,11 @@ def resolve(
 
 
 def how_to_get(name: str, spec: MethodSpec, data: str) -> str:
-    """The three commands that help when a method, typed as `name`, has no weights."""
+    """The commands that help when a method, typed as `name`, has no weights."""
     lines = [f"no weights of {spec.name} are at hand. One of these helps:"]
+    card = registry.cards()[0].get(spec.weights_of or name)
+    if card is not None and card.published.get("hub"):
+        lines.append(f"  mibench weights download {name}   # {spec.published_weights}")
     where = f"   # {spec.published_weights}" if spec.published_weights else ""
     lines.append(f"  mibench run --method {name} --data {data} --weights FILE{where}")
     if spec.pretrainable or spec.weights_of:
@@ -128,15 +132,22 @@ def how_to_get(name: str, spec: MethodSpec, data: str) -> str:
     return "\n".join(lines)
 
 
-def register(spec: MethodSpec, path: Path) -> Weights:
-    """Remember where the published weights of a method are; they are told by their sha256 from then on."""
+def register(spec: MethodSpec, path: Path, source: Mapping[str, str] | None = None) -> Weights:
+    """Remember where the published weights of a method are; they are told by their sha256 from then on.
+
+    Args:
+        spec: of the method.
+        path: the file.
+        source: where it was fetched from, and under which licence, to be kept beside.
+    """
     path = path.expanduser().resolve()
     weights = _from_file(path)
-    write_json(_register_file(spec), {"method": spec.name, "path": str(path), "sha256": weights.sha256})
+    origin = {"source": dict(source)} if source else {}
+    write_json(_register_file(spec), {"method": spec.name, "path": str(path), "sha256": weights.sha256, **origin})
     return weights
 
 
-def registered() -> dict[str, dict[str, str]]:
+def registered() -> dict[str, dict[str, Any]]:
     """Registered published files by method."""
     entries = (json.loads(file.read_text(encoding="utf-8")) for file in sorted((home() / "weights").glob("*.json")))
     return {entry["method"]: entry for entry in entries}

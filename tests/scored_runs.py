@@ -1,8 +1,8 @@
-"""Finished runs whose figures come from the scores that lie beside them, written as the protocols write them."""
+"""Run records with invented scores beside them, and the metrics that these have: for what is compared from scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +11,51 @@ from numpy.typing import NDArray
 
 from mibench.benchmark import results
 from mibench.benchmark.ecg import MI_STATEMENTS
-from mibench.benchmark.metrics import auc, macro
-from mibench.benchmark.seeds import derive
 from mibench.benchmark.stats import summarize
 
-MakeRecord = Callable[..., dict[str, Any]]
-STATEMENTS = ("NORM", *MI_STATEMENTS)
-RESAMPLES = 40
-POSITIVES = (24, 24, 30, 22, 28, 5, 3, 20, 2)
+RECORDS = 400
+SHARES = dict(zip(MI_STATEMENTS, (0.06, 0.08, 0.2, 0.08, 0.2, 0.02, 0.02, 0.06, 0.02), strict=True))
 
 
-def truth(records: int = 160) -> NDArray[np.uint8]:
-    """(records, statements): disjoint positives of the nine, as many as `POSITIVES` has; the rest are normal."""
-    labels = np.zeros((records, len(STATEMENTS)), dtype=np.uint8)
-    first = 0
-    for column, count in enumerate(POSITIVES, 1):
-        labels[first : first + count, column] = 1
-        first += count
-    labels[first:, 0] = 1
-    return labels
-
-
-def arrays_of(skill: float, seed: int, labels: NDArray[np.uint8] | None = None) -> dict[str, NDArray[Any]]:
-    """Test scores: labels times `skill`, and noise."""
-    found = truth() if labels is None else labels
-    noise = np.random.default_rng(seed).standard_normal(found.shape)
-    names = np.array([f"{1000 + row}" for row in range(len(found))])
+def heart(records: int = RECORDS) -> dict[str, NDArray[Any]]:
+    """The test records that all methods see: their names, patients and labels."""
+    generator = np.random.default_rng(7)
+    labels = np.column_stack([generator.random(records) < share for share in SHARES.values()])
+    labels[:2] = True
     return {
-        "records": names,
-        "patients": np.array([f"p{row // 2}" for row in range(len(found))]),
-        "statements": np.array(STATEMENTS),
-        "scores": (noise + skill * found).astype(np.float32),
-        "labels": found,
+        "records": np.array([f"{number:05d}_hr" for number in range(records)]),
+        "patients": np.arange(records) // 2,
+        "statements": np.array(MI_STATEMENTS),
+        "labels": labels.astype(np.uint8),
     }
 
 
-def record_of(make_record: MakeRecord, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> dict[str, Any]:
-    """The record of such scores."""
-    settings = {"resamples": RESAMPLES, **changes.pop("settings", {})}
-    record = make_record(settings=settings, **changes)
-    scores, labels = arrays["scores"], arrays["labels"]
-    seed = derive(0, "bootstrap", record["data"]["manifest"])
-    found = summarize(scores[:, 1:], labels[:, 1:], arrays["patients"], resamples=RESAMPLES, seed=seed)
-    record["metrics"] = {**found.to_record(), "macro_trained": float(macro(auc(scores, labels)))}
-    record["data"]["records"]["test"] = len(scores)
-    return record
+def write_scored(
+    root: Path,
+    record: Mapping[str, Any],
+    skill: float,
+    *,
+    noise: int = 0,
+    tested: NDArray[Any] | None = None,
+    without: str = "",
+) -> Path:
+    """Write a run whose scores are normal with a mean `skill` higher for positives.
 
-
-def scored_run(make_record: MakeRecord, root: Path, skill: float = 1.0, *, scored_by: int = 0, **changes: Any) -> Path:
-    """Write a run; `scored_by` seeds its noise, and the other arguments are those of `make_record`."""
-    arrays = arrays_of(skill, scored_by)
-    return results.write(root, record_of(make_record, arrays, **changes), arrays)
+    Args:
+        record: as `make_record` makes it; its metrics become those of the scores.
+        noise: seed of what is each method's own; half of the scores' variance is common to all.
+        tested: places of the test records that were scored; all unless told.
+        without: a statement that has no positives.
+    """
+    known = heart()
+    if without:
+        known["labels"][:, MI_STATEMENTS.index(without)] = 0
+    common = np.random.default_rng(11).normal(size=known["labels"].shape)
+    own = np.random.default_rng(100 + 10 * noise + record["seed"]).normal(size=known["labels"].shape)
+    scores = (np.sqrt(0.5) * (common + own) + skill * known["labels"]).astype(np.float32)
+    rows = slice(None) if tested is None else tested
+    arrays = {name: array if name == "statements" else array[rows] for name, array in known.items()}
+    arrays["scores"] = scores[rows]
+    summary = summarize(arrays["scores"], arrays["labels"], arrays["patients"], resamples=50, seed=0)
+    data = {**record["data"], "records": {**record["data"]["records"], "test": len(arrays["records"])}}
+    return results.write(root, {**record, "data": data, "metrics": summary.to_record()}, arrays)

@@ -81,7 +81,7 @@ def test_the_wheel_holds_every_package_and_every_configuration(tmp_path: Path) -
         name
         for name in tracked.stdout.splitlines()
         if name.split("/")[0] in {*FLOORS, "configs", "results"}
-        and name.endswith((".py", ".yaml", ".json", "py.typed"))
+        and name.endswith((".py", ".yaml", ".json", ".css", ".js", ".md", ".bib", "py.typed"))
         and not name.startswith("results/example/")  # for reading in the repository
     }
     assert wanted <= held, f"missing from the wheel: {sorted(wanted - held)}"
@@ -95,6 +95,7 @@ def test_the_wheel_holds_every_package_and_every_configuration(tmp_path: Path) -
         ["table", "--help"],
         ["compare", "--help"],
         ["results", "--help"],
+        ["report", "--help"],
         ["run", "--help"],
         ["data"],
         ["methods"],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .data_download import download
+
 if TYPE_CHECKING:
     from ..data.catalog import AddOptions
     from ..data.dataset import Dataset
@@ -18,10 +20,11 @@ _WORKERS = os.cpu_count() or 1
 @click.group("data", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the data sets; `add`, `show` and `verify` them; write `demo` ones.
+    """List the data sets; `download`, `add`, `show` and `verify` them; write `demo` ones.
 
     \b
     mibench data
+    mibench data download ptb-xl
     mibench data add ptb-xl /data/ptb-xl
     mibench data add mimic-iv-ecg /data/mimic-iv-ecg
     mibench data show ptb-xl
@@ -29,6 +32,9 @@ def command(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         _list()
+
+
+command.add_command(download)
 
 
 @command.command("add")
@@ -191,7 +197,10 @@ def _list() -> None:
 
         click.echo(tabulate(rows, headers=("data", "records", "rate", "release", "from"), disable_numparse=True))
     if not any(name != catalog.DEMO for name, *_ in rows):
-        click.echo("No real data is registered: mibench data add ptb-xl /path/to/ptb-xl")
+        click.echo(
+            "No real data is registered: mibench data add ptb-xl /path/to/ptb-xl, or to fetch it (2.8 GB): "
+            "mibench data download ptb-xl"
+        )
 
 
 def _describe(data: Dataset) -> str:

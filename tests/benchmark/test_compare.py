@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished_runs import arrays_of, record_of, scored_run, truth
 from scipy.stats import binomtest, rankdata
-from scored_runs import arrays_of, record_of, scored_run, truth
 
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import results

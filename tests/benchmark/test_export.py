@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from scored_runs import scored_run
+from finished_runs import scored_run
 
 from mibench.adapters import atomic
 from mibench.benchmark import results

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scored_runs import arrays_of, record_of, scored_run
+from finished_runs import arrays_of, record_of, scored_run
 
 from mibench.adapters import atomic
 from mibench.adapters.errors import MibenchError

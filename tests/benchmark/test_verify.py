@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scored_runs import arrays_of, record_of, scored_run, truth
+from finished_runs import arrays_of, record_of, scored_run, truth
 
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark import results, verify
