@@ -111,12 +111,8 @@ def _gathered(ask: Ask) -> tuple[dict[str, list[Board]], dict[str, str], dict[st
             else:
                 texts[number] = table(number, ask)
         except MibenchError as problem:
-<<<<<<< HEAD
             # A document travels: the folder it was made of stays behind.
-            missing[number] = f"Table {number}: {problem}".replace(f" in {ask.folder}", "")
-=======
-            missing[number] = str(problem)
->>>>>>> main
+            missing[number] = str(problem).replace(f" in {ask.folder}", "")
     return boards, texts, missing
 
 
