@@ -51,7 +51,7 @@ def export(
     wide: bool = False,
     folder: Path,
 ) -> list[str]:
-    """Write the records to each of some files; a sentence for each, and for every run without readable scores.
+    """Write the records to each of some files; a sentence for each.
 
     Args:
         records: as `results.scan` gives them.
@@ -67,27 +67,18 @@ def export(
     chosen = chosen_of(records, selection, folder)
     bar = steps("collecting", len(chosen))
     rows: list[Fields] = []
-    said = []
     for place, record in enumerate(chosen, 1):
-        further: Mapping[str, Mapping[str, float | None]] = {}
-        if "auc" in (record["metrics"] or {}):
-            further, problem = _further(record)
-            said += [problem] if problem else []
-        rows += [_wide(record, further)] if wide else _long(record, further)
+        rows += [_wide(record)] if wide else _long(record)
         bar(place)
     frame = _frame(rows)
+    said = []
     for file in files:
         _write(frame, file)
         said.append(f"written: {file} ({len(frame):,} rows of {len(chosen):,} runs, {frame.shape[1]} columns)")
     return said
 
 
-def _further(record: StoredRecord) -> tuple[Mapping[str, Mapping[str, float | None]], str]:
-    """Figures that the record does not hold and its scores give, by statement; and why there are none."""
-    return {}, ""
-
-
-def _long(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fields]:
+def _long(record: StoredRecord) -> Iterator[Fields]:
     """A row for each statement and mean; one without statement for runs that have no AUC."""
     head, tail = _head(record), _tail(record)
     metrics = record["metrics"] or {}
@@ -95,15 +86,14 @@ def _long(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]
         yield head | dict.fromkeys(("statement", *_statement(metrics, COLUMNS[0]))) | tail
         return
     for name in COLUMNS:
-        yield head | {"statement": name} | _statement(metrics, name) | dict(further.get(name, {})) | tail
+        yield head | {"statement": name} | _statement(metrics, name) | tail
 
 
-def _wide(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]]) -> Fields:
+def _wide(record: StoredRecord) -> Fields:
     metrics = record["metrics"] or {}
     spread: Fields = {}
     for name in COLUMNS:
-        found = _statement(metrics, name) | dict(further.get(name, {}))
-        spread |= {f"{name}.{figure}": value for figure, value in found.items()}
+        spread |= {f"{name}.{figure}": value for figure, value in _statement(metrics, name).items()}
     return _head(record) | spread | _tail(record)
 
 

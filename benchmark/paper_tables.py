@@ -111,7 +111,8 @@ def _gathered(ask: Ask) -> tuple[dict[str, list[Board]], dict[str, str], dict[st
             else:
                 texts[number] = table(number, ask)
         except MibenchError as problem:
-            missing[number] = str(problem)
+            # A document travels: the folder it was made of stays behind.
+            missing[number] = str(problem).replace(f" in {ask.folder}", "")
     return boards, texts, missing
 
 

@@ -89,7 +89,17 @@ def test_the_wheel_holds_every_package_and_every_configuration(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["table", "--help"], ["run", "--help"], ["report", "--help"], ["data"], ["methods"]]
+    "arguments",
+    [
+        ["--help"],
+        ["table", "--help"],
+        ["compare", "--help"],
+        ["results", "--help"],
+        ["report", "--help"],
+        ["run", "--help"],
+        ["data"],
+        ["methods"],
+    ],
 )
 def test_light_commands_never_import_torch(arguments: list[str]) -> None:
     code = (

@@ -16,6 +16,7 @@ from mibench.benchmark.cli import cli
 from mibench.benchmark.data.dataset import Dataset
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+EXAMPLE = README.parent / "results" / "example" / "README.md"
 
 
 def all_commands(command: click.Command, name: str = "mibench") -> Iterator[tuple[str, click.Command]]:
@@ -29,7 +30,9 @@ def all_commands(command: click.Command, name: str = "mibench") -> Iterator[tupl
 
 
 def typed_lines() -> list[str]:
-    lines = re.findall(r"^(mibench .*)$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = []
+    for file in (README, EXAMPLE):
+        lines += re.findall(r"^(mibench .*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for _, command in all_commands(cli):
         lines += re.findall(r"^\s*(mibench .*)$", command.help or "", flags=re.MULTILINE)
     return list(dict.fromkeys(lines))
