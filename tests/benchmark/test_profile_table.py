@@ -93,7 +93,9 @@ def test_ours_and_the_papers(make_profile: Make, form: str) -> None:
 
 
 def test_machines_stand_side_by_side(make_profile: Make) -> None:
-    there = make_profile(machine=GPU, memory=[cell(128, "fp32", "measured", 59_000.0), cell(128, "amp", "out of memory")])
+    there = make_profile(
+        machine=GPU, memory=[cell(128, "fp32", "measured", 59_000.0), cell(128, "amp", "out of memory")]
+    )
     text = table([make_profile(), there], PAPER, "text")
     assert text.index("A GPU (driver 600.1, CUDA 13.0)") < text.index("A CPU, 2 cores, no GPU")
     assert "58,100-58,500" in text

@@ -113,6 +113,7 @@ def test_wrong_bytes_are_never_registered(mibench: Command, hub: Hub, content: b
     assert weights.registered() == {}
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_there(mibench: Command, hub: Hub, content: bytes, tmp_path: Path) -> None:
     path = hub.put(REPOSITORY, FILE, content)
     hub.server.faults[path] = [Fault(delay=0.1)]

@@ -63,7 +63,10 @@ def test_a_cell_that_takes_too_long_is_given_up() -> None:
 def test_what_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer(Job("nothing", "cpu"))["error"].startswith("there is no method `nothing`")
     assert answer(Job("heartlang-vqhbr", "cpu", preset="tiny"))["status"] == FAILED
-    for problem in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")):
+    for problem in (
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ):
 
         def fail(*_: Any, problem: Exception = problem) -> None:
             raise problem
