@@ -74,8 +74,11 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _first_that_fits(value, get_args(hint), where)
     if origin is Literal:
-        if not any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
-            raise MibenchError(f"{where} must be one of {', '.join(map(str, get_args(hint)))}; got `{value}`")
+        choices = get_args(hint)
+        if type(value) is int and str(value) in choices:
+            return str(value)  # YAML reads the word 44 as a number
+        if not any(value == choice and type(value) is type(choice) for choice in choices):
+            raise MibenchError(f"{where} must be one of {', '.join(map(str, choices))}; got `{value}`")
         return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 AVERAGES = ("Avg", "Avg6")
 _WAYS = {"supervised": " (networks trained end to end)"}
 """What the name of a protocol does not say."""
+_NUMBERED = {"1": "Linear probing, the paper's Table 1", "3": "Linear probing by share, the paper's Table 3"}
 
 COLUMNS: tuple[str, ...] = (*MI_STATEMENTS, *AVERAGES)
 
@@ -171,6 +172,8 @@ class Board:
         """What the table shows, after the warning where there is one."""
         way, version = _WAYS.get(self.protocol, ""), "" if self.mixed else f" v{self.version}"
         text = f"ROC AUC (x100) with 95 % intervals, {self.protocol}{version}{way} on {self.data}."
+        if self.number in _NUMBERED:
+            text = f"{_NUMBERED[self.number]}: {text}"
         if self.mixed:
             text += " Rows of different data or versions of the protocol are not comparable with each other."
         if self.classifier is not None:

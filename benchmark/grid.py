@@ -93,11 +93,11 @@ def beneath(row: Row) -> dict[Kind, list[str]]:
     """The lines below a row that the paper has too: its figures, and ours minus these."""
     if row.paper is None:
         return {}
+    lines: dict[Kind, list[str]] = {"paper": [f"{row.paper.values[name]:.2f}" for name in COLUMNS]}
     gaps = [differing(row, name) for name in COLUMNS]
-    return {
-        "paper": [f"{row.paper.values[name]:.2f}" for name in COLUMNS],
-        "difference": ["" if gap is None else f"{gap:+.2f}" for gap in gaps],
-    }
+    if any(gap is not None for gap in gaps):
+        lines["difference"] = ["" if gap is None else f"{gap:+.2f}" for gap in gaps]
+    return lines
 
 
 def differing(row: Row, column: str) -> float | None:

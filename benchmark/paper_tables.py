@@ -85,7 +85,8 @@ def everything(ask: Ask) -> str:
     """
     boards, texts, missing = _gathered(ask)
     if not boards and not texts:
-        raise MibenchError("there is no table to show:\n" + "\n".join(f"  {line}" for line in missing.values()))
+        lines = [f"  {sentence}" for sentence in missing.values()]
+        raise MibenchError("\n".join(["there is no table to show:", *lines]))
     if ask.reference:
         standing.assert_reference([board for found in boards.values() for board in found], ask.reference)
     shown = {number: _judge(found, ask) for number, found in boards.items()}
@@ -110,7 +111,7 @@ def _gathered(ask: Ask) -> tuple[dict[str, list[Board]], dict[str, str], dict[st
             else:
                 texts[number] = table(number, ask)
         except MibenchError as problem:
-            missing[number] = f"Table {number}: {problem}"
+            missing[number] = str(problem)
     return boards, texts, missing
 
 
@@ -125,7 +126,9 @@ def _numbered(number: str, ask: Ask) -> list[Board]:
         found = [board for board in map(_of_shares, found) if board.rows]
     if not found:
         where = f" on {ask.data}" if ask.data else ""
-        raise MibenchError(f"there is no run of it{where} in {ask.folder}: `{FILLED_BY[number]}` makes one")
+        raise MibenchError(
+            f"there is no run of Table {number} to show in {ask.folder}{where}: `{FILLED_BY[number]}` makes one"
+        )
     return [replace(board, number=number) for board in found]
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from .board import COLUMNS, Board, Mark, Value
 from .fidelity_board import fidelity_grid
-from .grid import Cell, Grid, Line, auc_grid, beneath, has_abouts, has_spreads
-from .leaks import SIGNS
+from .grid import Cell, Grid, Line, auc_grid, beneath, has_abouts, has_spreads, sign_of
 from .reference_board import reference_grid
 from .render_csv import sheet
 from .render_html import page
@@ -92,7 +91,7 @@ def _auc_text(board: Board) -> str:
     body: list[list[str]] = []
     notes = [row.note for row in board.rows if row.note]
     for row in board.rows:
-        mark = SIGNS.get(row.leak, "") + (f" [{notes.index(row.note) + 1}]" if row.note else "")
+        mark = sign_of(row) + (f" [{notes.index(row.note) + 1}]" if row.note else "")
         ratio = "" if row.ratio in (None, 1.0) else f", {100 * (row.ratio or 0):g} % of training"
         cells = ["--" if row.rank is None else str(row.rank), f"{row.name}{mark}\n  {row.weights}{ratio}"]
         cells += [_text_auc(row.values[name], STANDINGS[row.marks.get(name)] * (name in marked)) for name in COLUMNS]

@@ -91,8 +91,9 @@ def _generation(board: Board, row: Row) -> Fields:
 
 
 def _reference(board: Board, row: Row) -> Fields:
-    origin = next((other for other in board.rows if other.is_reference and other.ratio == row.ratio), None)
-    line: Fields = {"reference": f"{origin.name} ({origin.weights})" if origin and row.gaps else None}
+    place = (row.ratio, row.origin.manifest)
+    found = [other for other in board.rows if other.is_reference and (other.ratio, other.origin.manifest) == place]
+    line: Fields = {"reference": f"{found[0].name} ({found[0].weights})" if found and row.gaps else None}
     for name in COLUMNS:
         gap = row.gaps.get(name)
         line[f"{name}_vs_reference"] = _hundredfold(gap.value) if gap else None

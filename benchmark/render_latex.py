@@ -21,9 +21,16 @@ _LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 
+_PLAIN = re.compile(r"[\d.+-]*")
+"""Figures: most of what there is to escape."""
+
+_NEGATIVE = re.compile(r"-[\d.]+")
+
 
 def _tex(text: str) -> str:
     """Escaped, with the typography that LaTeX has for it."""
+    if _PLAIN.fullmatch(text):
+        return text
     escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return re.sub(r"\bx100\b", r"$\\times$100", escaped)
 
@@ -69,7 +76,8 @@ def _cell(cell: Cell, line: Line) -> str:
     text += rf"\textsuperscript{{{marks}}}" if marks else ""
     if cell.second:
         ends = _BETWEEN[cell.between].join(map(_number, cell.second))
-        return rf"\shortstack[r]{{{text}\\{{\tiny {ends}}}}}"
+        # The figure stands on the line of the row's name, its interval below.
+        return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{text}\\[-4pt]{{\tiny {ends}}}\end{{tabular}}"
     if line.beneath and text:
         return rf"\quad\textit{{{text}}}" if cell.text == line.kind else rf"\textit{{{text}}}"
     return text
@@ -77,5 +85,4 @@ def _cell(cell: Cell, line: Line) -> str:
 
 def _number(text: str) -> str:
     """A minus in front of a number is one, not a hyphen."""
-    escaped = _tex(text)
-    return rf"\textminus{{}}{escaped[1:]}" if re.fullmatch(r"-[\d.]+", text) else escaped
+    return rf"\textminus{{}}{text[1:]}" if _NEGATIVE.fullmatch(text) else _tex(text)

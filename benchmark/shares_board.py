@@ -23,7 +23,8 @@ def shares_grid(board: Board) -> Grid:
             if any(below):
                 lines.append(Line(name, (Cell(name), *empty, *map(Cell, below))))
     header = ("Method", "Weights", *["Data"] * abouts, *(f"Avg at {100 * share:g} %" for share in shares))
-    text = f"Avg of nine ROC AUCs (x100) by share of the training records, {board.protocol} on {board.data}."
+    version = "" if board.mixed else f" v{board.version}"
+    text = f"Avg of nine ROC AUCs (x100) by share of the training records, {board.protocol}{version} on {board.data}."
     caption = f"{board.warning}. {text}" if board.warning else text
     return Grid(caption, f"{board.label}-shares", header, tuple(lines), (), _footer(board))
 
@@ -45,5 +46,5 @@ def _footer(board: Board) -> tuple[str, ...]:
     lines = ["Means over seeds with the 95 % intervals of the test records; the statements stand in the table below."]
     marks = {row.marks.get("Avg") for row in board.rows} - {None}
     if marks:
-        lines.append("Marked as there, within a share.")
+        lines.append("Marked as there, among the rows of one share.")
     return tuple(lines)

@@ -139,19 +139,12 @@ def _row_key(record: Record) -> str:
     """Whatever determines the number, the seed left out: plug-in code, options and settings included."""
     weights = record["weights"]
     named = [record["method"]["name"], weights["source"], weights.get("name"), weights.get("sha256"), record["ratio"]]
-    origin = [record["data"].get(name) for name in ("name", "release", "notice", "complete")]
-    return json.dumps([named, origin, {**record["determinants"], "seed": None}], sort_keys=True)
+    return json.dumps([named, {**record["determinants"], "seed": None}], sort_keys=True)
 
 
 def _board(records: Sequence[Record], paper: Mapping[str, Any]) -> Board:
-    groups = [sorted(group, key=lambda r: r["seed"] or 0) for group in _grouped(records, _row_key).values()]
-    heads = [group[0] for group in groups]
-    variants = label_variants(heads)
-    weights = label_weights(heads, variants)
-    found = [
-        _row(group, variant, label, figures(paper, group[0]))
-        for group, variant, label in zip(groups, variants, weights, strict=True)
-    ]
+    # What tells rows apart is asked of those that may be compared: between data sets everything differs.
+    found = [row for group in _grouped(records, _origin).values() for row in _rows(group, paper)]
     mixed = len({row.origin for row in found}) > 1
     rows = by_origin(found) if mixed else ranked(found)
     origins = [row.origin for row in rows]
@@ -161,14 +154,25 @@ def _board(records: Sequence[Record], paper: Mapping[str, Any]) -> Board:
         manifest=_each(origin.manifest for origin in origins),
         warning="; ".join(dict.fromkeys(origin.warning for origin in origins if origin.warning)),
         row_notice="" if mixed else origins[0].notice,
-        protocol=heads[0]["protocol"]["name"],
+        protocol=records[0]["protocol"]["name"],
         version=max(origin.version for origin in origins),
-        classifier=classifier_of(heads[0]),
+        classifier=classifier_of(records[0]),
         positives=positives(records),
         rows=tuple(rows),
         footer=footer(records, rows, paper),
         mixed=mixed,
     )
+
+
+def _rows(records: Sequence[Record], paper: Mapping[str, Any]) -> list[Row]:
+    groups = [sorted(group, key=lambda r: r["seed"] or 0) for group in _grouped(records, _row_key).values()]
+    heads = [group[0] for group in groups]
+    variants = label_variants(heads)
+    weights = label_weights(heads, variants)
+    return [
+        _row(group, variant, label, figures(paper, group[0]))
+        for group, variant, label in zip(groups, variants, weights, strict=True)
+    ]
 
 
 def _each(names: Iterable[str]) -> str:

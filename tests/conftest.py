@@ -11,13 +11,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mibench.benchmark import results
 from mibench.benchmark.cli import main
 from mibench.benchmark.data import catalog
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.data.demo import DemoOptions, write_demo
+from support import assert_valid
 
 MOST_PROCESSES = 4
 """Networks of full size need a few gigabytes in each."""
@@ -39,6 +42,20 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MIBENCH_HOME", str(folder / "home"))
     monkeypatch.setenv("MIBENCH_RESULTS", str(folder / "results"))
+
+
+@pytest.fixture(autouse=True)
+def _records_fit_the_schema(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run record that any test has written satisfies the published schema; what is timed is left alone."""
+    if request.node.get_closest_marker("perf"):
+        return
+    kept = results.write_json
+
+    def checked(path: Path, record: dict[str, Any]) -> None:
+        assert_valid(record)
+        kept(path, record)
+
+    monkeypatch.setattr(results, "write_json", checked)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mibench.benchmark.config import parse_sets
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.embed import Batching
 from mibench.benchmark.protocols.request import Request
+from mibench.benchmark.record_check import fault
 
 TINY = (
     "method.net.base_filters=8",
@@ -36,7 +38,14 @@ def request_of(
     return Request(adapter, card, data, results, Batching(torch.device("cpu")))
 
 
-def assert_valid(record: dict[str, Any]) -> None:
-    """Hold a run record against the published schema."""
+@cache
+def record_schema() -> jsonschema.Draft202012Validator:
+    """The published schema, read and compiled once."""
     text = (resources.files("mibench.benchmark") / "run_record.schema.json").read_text(encoding="utf-8")
-    jsonschema.validate(record, json.loads(text))
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def assert_valid(record: Mapping[str, Any]) -> None:
+    """Hold a run record against the published schema, and against the quick check that every reader makes."""
+    record_schema().validate(dict(record))
+    assert fault(record) is None

@@ -81,14 +81,16 @@ def test_the_wheel_holds_every_package_and_every_configuration(tmp_path: Path) -
         name
         for name in tracked.stdout.splitlines()
         if name.split("/")[0] in {*FLOORS, "configs", "results"}
-        and name.endswith((".py", ".yaml", ".json", "py.typed"))
+        and name.endswith((".py", ".yaml", ".json", ".css", ".js", ".md", ".bib", "py.typed"))
         and not name.startswith("results/example/")  # for reading in the repository
     }
     assert wanted <= held, f"missing from the wheel: {sorted(wanted - held)}"
     assert "results/paper.yaml" in held
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["table", "--help"], ["run", "--help"], ["data"], ["methods"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["table", "--help"], ["run", "--help"], ["report", "--help"], ["data"], ["methods"]]
+)
 def test_light_commands_never_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from mibench.benchmark.cli import cli; "

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from ...adapters.errors import MibenchError
 from ..board import Row
-from .method_costs import BATCH, MEMORY, PRECISION, TITLES, Cost, costs
+from .method_costs import BATCH, MEASURED, MEMORY, PRECISION, TITLES, Cost, costs, memory_kind
 from .pareto_front import front, stairs
 from .placing import foot, place
 from .sheet import INK, MARGIN, QUIET, SMALL_POINTS, TEXT_POINTS, WIDTH, key, per_mm, plain, sheet, shorten
@@ -38,13 +38,16 @@ def draw(view: View) -> Figure:
             f"nobody knows what the methods of {view.board.protocol} on {view.board.data} cost: "
             "`mibench profile --method NAME` measures it"
         )
-    page = sheet(view, "Avg against cost, with the Pareto front", KEY + HEAD + HIGH + BELOW, notes=_notes(rows, panels))
+    notes = _notes(rows, panels, memory_kind(view, rows))
+    page = sheet(view, "Avg against cost, with the Pareto front", KEY + HEAD + HIGH + BELOW, notes=notes)
     sizes = {cost.own for found in panels.values() for cost in found if cost}
     key(page, _key(sizes), MARGIN, 0)
     wide = (WIDTH - 2 * MARGIN - LEFT + BETWEEN) / len(panels) - BETWEEN
     called = [shorten(name, LONGEST, SMALL_POINTS, "bold") for name in view.names(rows)]
+    limits = _limits(rows, panels)
     for number, (name, found) in enumerate(panels.items()):
         axes = page.axes(MARGIN + LEFT + number * (wide + BETWEEN), KEY + HEAD, wide, HIGH)
+        axes.set_ylim(limits)
         _panel(axes, rows, called, found, wide)
         axes.set_xlabel(TITLES[name], fontsize=SMALL_POINTS + 0.5, color=QUIET, labelpad=2)
         axes.tick_params(labelleft=number == 0)
@@ -58,7 +61,7 @@ def _panel(axes: Axes, rows: Sequence[Row], called: Sequence[str], found: Sequen
     own = [number for number in known if (cost := found[number]) and cost.own]
     at = {n: (cost.value, 100 * (rows[n].values["Avg"].auc or 0)) for n in known if (cost := found[n])}
     members = [own[i] for i in front([at[n] for n in own])]
-    _axes(axes, [at[n][0] for n in known], rows, [rows[n].values["Avg"].high or 0 for n in members])
+    _axes(axes, [at[n][0] for n in known])
     if members:
         _draw_front(axes, [at[n] for n in members])
     for n in members:
@@ -95,12 +98,18 @@ def _draw_front(axes: Axes, members: Sequence[tuple[float, float]]) -> None:
     )
 
 
-def _axes(axes: Axes, across: Sequence[float], rows: Sequence[Row], ends: Sequence[float]) -> None:
+def _limits(rows: Sequence[Row], panels: dict[str, list[Cost | None]]) -> tuple[float, float]:
+    """Of AUCs, the same in all panels: every mark, and the interval of the best one."""
+    drawn = [row for i, row in enumerate(rows) if any(found[i] for found in panels.values())]
+    means = [100 * (row.values["Avg"].auc or 0) for row in drawn]
+    best = drawn[means.index(max(means))].values["Avg"]
+    return min(means) - 4, max(max(means), 100 * (best.high or 0), min(means) + 10) + 2
+
+
+def _axes(axes: Axes, across: Sequence[float]) -> None:
     plain(axes, spines=("bottom", "left"))
     axes.set_xscale("log")
-    axes.set_xlim(min(across) / 1.6, max(across) * 2.0)
-    means = [100 * (row.values["Avg"].auc or 0) for row in rows]
-    axes.set_ylim(min(means) - 4, max(*means, *(100 * end for end in ends), min(means) + 10) + 2)
+    axes.set_xlim(min(across) / 2.0, max(across) * 2.5)
     axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
     low, high = axes.get_xlim()
     steps = [float(s * 10.0**p) for p in range(-4, 7) for s in (1, 2, 5)]
@@ -171,16 +180,17 @@ def _key(sizes: set[bool]) -> list[Line2D]:
     return handles
 
 
-def _notes(rows: Sequence[Row], panels: dict[str, list[Cost | None]]) -> list[str]:
+def _notes(rows: Sequence[Row], panels: dict[str, list[Cost | None]], kind: str) -> list[str]:
     notes = [
         "The front is that of the means; the intervals say how much of it may be noise. "
         "Parameters and multiply-accumulates are those of the network that is used after pre-training"
         + (", for one window of a record." if rows[0].pass_through is not None else ".")
     ]
     if MEMORY in panels:
-        notes.append(f"Memory: allocated on a GPU at batch {BATCH}, {PRECISION}.")
+        how = "allocated on a GPU" if kind == MEASURED else "of live tensors, counted without a GPU,"
+        notes.append(f"Memory: {how} at batch {BATCH}, {PRECISION}.")
     else:
-        notes.append("Memory is left out: no profile has measured it on a GPU (`mibench profile`).")
+        notes.append(f"Memory is left out: no profile tells it at batch {BATCH}, {PRECISION} (`mibench profile`).")
     if any(cost and not cost.own for found in panels.values() for cost in found):
         notes.append("Hollow: the cost is that of the full size, and another size was measured; these make no front.")
     missing = [row.name for i, row in enumerate(rows) if any(found[i] is None for found in panels.values())]

@@ -9,7 +9,7 @@ Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
 
 _ALONG = tuple(0.3 + 0.06 * step for step in range(12))
-ROUNDS = 3
+ROUNDS = 6
 """How often each label may choose its place."""
 
 
@@ -65,6 +65,10 @@ def place(
     for _ in range(ROUNDS):
         for number, mark in enumerate(marks):
             others = [_box(label, sizes[other]) for other, label in found.items() if other != number]
+            for other, label in found.items():
+                if other != number and label.led:
+                    line = _line(marks[other], _box(label, sizes[other]))
+                    others += [_around(point, 0.4) for point in line]
             # A label next to another mark would be read as that one's name.
             foreign = [_around(other, radius + 0.7) for other in marks if other != mark]
             taken = [*boxes, *foreign, *others, *obstacles]
@@ -89,8 +93,11 @@ def _best(
 
 
 def foot(mark: tuple[float, float], box: Box) -> tuple[float, float]:
-    """Where the line from a mark meets its label: the nearest end of the label's middle line."""
-    return min(max(mark[0], box[0]), box[2]), (box[1] + box[3]) / 2
+    """Where the line from a mark meets its label: on the label's edge, at half its height where it is beside it."""
+    x, y = min(max(mark[0], box[0]), box[2]), (box[1] + box[3]) / 2
+    if box[0] < x < box[2]:
+        y = box[1] if mark[1] < box[1] else box[3]
+    return x, y
 
 
 def _line(mark: tuple[float, float], box: Box) -> list[tuple[float, float]]:

@@ -41,10 +41,9 @@ def curves(view: View) -> list[Curve]:
     Raises:
         MibenchError: no method was measured at two shares.
     """
-    rows = [row for row in view.all_rows if row.ratio is not None]
-    competing = rows if view.chosen else [row for row in rows if not view.is_anchor(row)]
+    rows = view.without_anchors([row for row in view.all_rows if row.ratio is not None])
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in competing or rows:
+    for row in rows:
         groups.setdefault((row.method, row.variant, row.weights), []).append(row)
     several = [sorted(group, key=lambda row: row.ratio or 0) for group in groups.values() if len(group) > 1]
     if not several:

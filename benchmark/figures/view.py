@@ -143,8 +143,14 @@ class View:
 
     @property
     def compared(self) -> list[Row]:
-        """Rows for figures that have no room for anchors: those asked for, else those that compete, else all."""
-        return self.rows if self.chosen else self.methods or self.rows
+        """Rows of the shown share for figures that have no room for anchors."""
+        return self.without_anchors(self.rows)
+
+    def without_anchors(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that compete; of methods that were asked for and have none, their anchors; all, if nobody is left."""
+        competing = {row.method for row in rows if not self.is_anchor(row)}
+        kept = [row for row in rows if not self.is_anchor(row) or (self.chosen and row.method not in competing)]
+        return kept or list(rows)
 
     @property
     def methods(self) -> list[Row]:

@@ -24,7 +24,7 @@ class Timing:
 
     warmup: int = 3
     runs: int = 30
-    seconds: float = 2.0
+    seconds: float = 1.5
     fewest: int = 3
 
 
@@ -53,7 +53,7 @@ def repeat(call: Callable[[], object], device: torch.device, timing: Timing) -> 
     for _ in range(timing.warmup):
         call()
         # A slow network is warm after one pass.
-        if time.perf_counter() - began > timing.seconds:
+        if time.perf_counter() - began > timing.seconds / 2:
             break
     total = 0.0
     while len(times) < timing.runs and (total < timing.seconds or len(times) < timing.fewest):

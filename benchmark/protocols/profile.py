@@ -21,7 +21,7 @@ from ..profile_check import ABSENT, COUNTED, MEASURED, NAME
 from ..profiling.cells import measured
 from ..profiling.counts import RECIPES, count
 from ..profiling.hardware import cores, hardware
-from ..profiling.inputs import RATE, SAMPLES, load_at_random
+from ..profiling.inputs import RATE, SAMPLES
 from ..profiling.latency import Timing, latency
 from ..profiling.live import live_mib
 from ..profiling.worker import Job
@@ -61,7 +61,7 @@ class Settings:
 
     warmup: int = 3
     runs: int = 30
-    seconds: float = 2.0
+    seconds: float = 1.5
     fewest: int = 3
     steps: int = 3
     cell_seconds: float = 600.0
@@ -141,12 +141,12 @@ def measure(method: Described, asked: Profiling) -> dict[str, Any]:
     adapter = method.adapter
     asked.say(f"{method.method}: parameters and MACs")
     parameters, macs = count(method.card, adapter, asked.recipes)
-    memory = list(_memory(method, asked))
+    memory = _memory(method, asked)
     return {
         "parameters": parameters,
         "macs": macs,
         "memory": memory,
-        "latency": list(_latency(method, asked)) if isinstance(adapter, (Encoder, Generator)) else [],
+        "latency": _latency(method, asked) if isinstance(adapter, (Encoder, Generator)) else [],
         "energy": _energy(memory),
         "export": None,
         "hardware": hardware(asked.device),
@@ -170,32 +170,43 @@ def _default_batch(method: Described) -> int | None:
 
 
 def _memory(method: Described, asked: Profiling) -> list[dict[str, Any]]:
-    cells = []
-    for batch in batches_of(method, asked.batches):
-        for precision in PRECISIONS:
-            asked.say(f"{method.method}: a pre-training step of {batch} records, {precision}")
-            cells.append({"batch": batch, "precision": precision, **_step_of(method, asked, batch, precision)})
-    return cells
+    cells = [(batch, precision) for batch in batches_of(method, asked.batches) for precision in PRECISIONS]
+    taken = asked.device.type == "cuda" or asked.settings.memory_on_cpu
+    found = _measured(method, asked, cells) if taken else _counted(method, asked, cells)
+    return [
+        {"batch": batch, "precision": precision, **cell} for (batch, precision), cell in zip(cells, found, strict=True)
+    ]
 
 
-def _step_of(method: Described, asked: Profiling, batch: int, precision: str) -> dict[str, Any]:
-    settings, device = asked.settings, asked.device
-    if device.type == "cuda" or settings.memory_on_cpu:
-        found = measured(_job(method, asked, batch, precision), settings.cell_seconds)
-        return {"device": device.type, **found}
+def _measured(method: Described, asked: Profiling, cells: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+    found = []
+    for batch, precision in cells:
+        asked.say(f"{method.method}: a pre-training step of {batch} records, {precision}")
+        cell = measured(_job(method, asked, batch, precision), asked.settings.cell_seconds)
+        found.append({"device": asked.device.type, **cell})
+    return found
+
+
+def _counted(method: Described, asked: Profiling, cells: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
     adapter = method.adapter
-    counted = None
-    if settings.count_memory and isinstance(adapter, Pretrainable) and not method.card.starts_from:
-        counted = live_mib(adapter, batch, amp=precision == "amp")
-    if counted is None:
-        return {"status": ABSENT, "device": None}
-    return {"status": COUNTED, "device": None, "counted_mib": round(counted, 1)}
+    possible = asked.settings.count_memory and isinstance(adapter, Pretrainable) and not method.card.starts_from
+    found: list[dict[str, Any]] = []
+    for batch, precision in cells:
+        counted = None
+        if possible and isinstance(adapter, Pretrainable):
+            asked.say(f"{method.method}: live tensors of a pre-training step of {batch} records, {precision}")
+            counted = live_mib(adapter, batch, amp=precision == "amp")
+            # Sizes that depend on values do so in every cell.
+            possible = counted is not None
+        cell = {"status": ABSENT} if counted is None else {"status": COUNTED, "counted_mib": round(counted, 1)}
+        found.append({"device": None, **cell})
+    return found
 
 
 def _latency(method: Described, asked: Profiling) -> list[dict[str, Any]]:
     asked.say(f"{method.method}: latency of one record")
+    # On the CPU, as it was loaded for its parameters.
     cpu, settings = torch.device("cpu"), asked.settings
-    load_at_random(method.adapter, cpu)
     cells = [
         {"device": name, "status": MEASURED, **latency(method.adapter, cpu, settings.timing, threads)}
         for name, threads in (("cpu, one thread", 1), ("cpu", cores()))

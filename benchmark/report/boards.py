@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..board import Board, Row
 from ..fidelity_board import fidelity_grid
-from ..grid import Grid, Line, auc_grid
+from ..grid import Grid, Line, auc_grid, has_ratios
+from ..shares_board import shares_grid
 from .markup import cell_content, element, escape
 
 NAME, NOTICE = "Method", "Data"
 """The column that names a row, and the one that says what its numbers are not: below the name it stays in sight."""
-
-_ROWS = ("first", "row")
-"""Kinds of lines that are rows; all others belong to the row above."""
 
 Tags = Mapping[str, object]
 
@@ -34,20 +32,19 @@ def titles(boards: Sequence[Board]) -> list[str]:
 
 
 def board_sections(board: Board, title: str) -> str:
-    """A leaderboard and, where leads were generated, the table of their signals and latent space."""
-    shared = {"data_data": board.data, "data_protocol": board.protocol}
-    main, signals = auc_grid(board), fidelity_grid(board)
-    tags = [{**shared, **_tags(row)} for row in board.rows]
-    text = section(main, title, tags)
-    if signals is None:
-        return text
-    rows = {(row.name, row.weights): row for row in reversed(board.rows)}
-    tags = [
-        {**shared, **_tags(rows[key])} if (key := _words(line)) in rows else shared
-        for line in signals.lines
-        if line.kind in _ROWS
-    ]
-    return f"{text}\n{section(signals, f'{title}: signals and latent space', tags)}"
+    """A leaderboard, its table of shares where there are several, and of generators that of their signals."""
+    shared: Tags = {"data_data": board.data, "data_protocol": board.protocol}
+    parts = [section(auc_grid(board), title, [{**shared, **_tags(row)} for row in board.rows])]
+    more = {"signals and latent space": fidelity_grid(board)}
+    if has_ratios(board):
+        more["shares of the training records (Table 3)"] = shares_grid(board)
+    # Lines of these are of a method and its weights, whatever the share.
+    rows = {(row.name, row.weights): {**_tags(row), "data_ratio": None} for row in reversed(board.rows)}
+    for what, grid in more.items():
+        if grid is not None:
+            tags = [{**shared, **rows.get(_words(line), {})} for line in grid.lines if not line.beneath]
+            parts.append(section(grid, f"{title}: {what}", tags))
+    return "\n".join(parts)
 
 
 def section(grid: Grid, title: str, tags: Sequence[Tags] = (), *, level: int = 3) -> str:
@@ -103,7 +100,7 @@ def _words(line: Line) -> tuple[str, str]:
 def _groups(lines: Sequence[Line]) -> Iterator[list[Line]]:
     group: list[Line] = []
     for line in lines:
-        if group and line.kind in _ROWS:
+        if group and not line.beneath:
             yield group
             group = []
         group.append(line)
@@ -137,7 +134,7 @@ def _row(grid: Grid, line: Line, ident: str) -> str:
             text += element("th", content, scope="row")
         else:
             text += element("td", content, class_="left" if side == "left" else None)
-    return element("tr", text, class_=None if line.kind in _ROWS else "beneath")
+    return element("tr", text, class_="beneath" if line.beneath else None)
 
 
 def _below(grid: Grid, ident: str) -> str:

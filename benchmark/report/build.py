@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..board import Board
 from ..grid import Grid
 from ..provenance import version
 from ..published import load_paper
+from ..standing import judged
 from ..suite_file import load_suite
 from ..tables import leaderboards
 from . import markdown, runs
@@ -47,13 +49,16 @@ def report(
         MibenchError: there is no record, or none on these data.
     """
     chosen = _chosen(records, data, folder)
+    # A report is sent around: it says where files lie below the results folder, not where that is on this machine.
+    unreadable = [sentence.replace(f"{folder}{os.sep}", "") for sentence in unreadable]
     paper = load_paper()
-    boards = _leaderboards(chosen, paper)
+    boards, uncompared = _leaderboards(chosen, paper)
+    uncompared = [sentence.replace(f"{folder}{os.sep}", "") for sentence in uncompared]
     others = _other_tables(chosen, paper)
     deviations = markdown.html(packaged("DEVIATIONS.md", RESULTS), level=2, left_out=1)
     parts = [
         Part("summary", "At a glance", _summary(chosen, unreadable)),
-        Part("boards", "Leaderboards", _boards(boards)),
+        Part("boards", "Leaderboards", _boards(boards, uncompared)),
         Part("tables", "Other tables", "\n".join(section(grid, title) for title, grid in others)),
         Part("figures", "Figures", _figures(boards, chosen, paper) if figures else ""),
         Part("runs", "Runs", _runs(chosen, folder)),
@@ -129,16 +134,19 @@ def _maker(made: Mapping[str, Any]) -> str:
     return f"mibench {made.get('mibench') or 'unknown'}" + ("" if commit == "--" else f", commit {commit}")
 
 
-def _leaderboards(records: Sequence[Record], paper: Mapping[str, Any]) -> list[Board]:
+def _leaderboards(records: Sequence[Record], paper: Mapping[str, Any]) -> tuple[list[Board], list[str]]:
+    """The boards with what stands out marked, and sentences on what could not be compared."""
     try:
         boards = leaderboards(records, paper)
     except MibenchError:
-        return []  # pre-trainings alone have a report too
+        return [], []  # pre-trainings alone have a report too
+    found = [judged(board) for board in boards]
     # Of each data set the paper's main table first; all else stays as `mibench table` has it.
-    return sorted(boards, key=lambda board: (bool(board.warning), board.data, board.protocol != "linear_probe"))
+    found.sort(key=lambda one: (bool(one.board.warning), one.board.data, one.board.protocol != "linear_probe"))
+    return [one.board for one in found], list(dict.fromkeys(warning for one in found for warning in one.warnings))
 
 
-def _boards(boards: Sequence[Board]) -> str:
+def _boards(boards: Sequence[Board], uncompared: Sequence[str]) -> str:
     if not boards:
         return ""
     rows = [row for board in boards for row in board.rows]
@@ -148,9 +156,11 @@ def _boards(boards: Sequence[Board]) -> str:
         "ratio Train %": [f"{100 * ratio:g}" for ratio in sorted({row.ratio for row in rows if row.ratio is not None})],
         "source Weights": sorted({row.source for row in rows}),
     }
-    filters = form("board-rows", "leaderboards", choices, ticks=True)
     sections = "\n".join(map(board_sections, boards, titles(boards)))
-    return f"{filters}\n{element('div', sections, id='board-rows')}"
+    parts = [form("board-rows", "leaderboards", choices, ticks=True), element("div", sections, id="board-rows")]
+    if uncompared:
+        parts.append(element("details", element("summary", "What could not be compared") + sentences(uncompared)))
+    return "\n".join(parts)
 
 
 def _other_tables(records: Sequence[Record], paper: Mapping[str, Any]) -> list[tuple[str, Grid]]:

@@ -12,6 +12,7 @@ from typing import Any
 from ..grid import Cell
 
 _BETWEEN = {"-": "&ndash;", " to ": " to ", " + ": " + "}
+_STANDINGS = {"best": "b", "second": "u"}
 
 escape = html.escape
 
@@ -38,8 +39,11 @@ def sentences(texts: Iterable[str], **attributes: object) -> str:
 def cell_content(cell: Cell, prefix: str) -> str:
     """What stands in a cell; its mark leads to the note with the id `prefix-N`."""
     text = escape(cell.text)
-    if cell.mark:
-        text += f'<sup><a href="#{prefix}-{cell.mark}">{cell.mark}</a></sup>'
+    if cell.standing:
+        text = element(_STANDINGS[cell.standing], text)
+    note = f'<a href="#{prefix}-{cell.mark}">{cell.mark}</a>' if cell.mark else ""
+    marks = ",".join(filter(None, (escape(cell.sign), note)))
+    text += f"<sup>{marks}</sup>" if marks else ""
     if cell.second:
         text += f"<small>{_BETWEEN[cell.between].join(map(escape, cell.second))}</small>"
     return text

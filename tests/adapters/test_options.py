@@ -38,6 +38,16 @@ def test_nested_values_become_what_the_fields_say() -> None:
     assert isinstance(built.inner.rate, float)
 
 
+def test_a_word_that_reads_as_a_number_is_still_that_word() -> None:
+    @dataclass(frozen=True)
+    class Labels:
+        labels: Literal["44", "mi9"] = "mi9"
+
+    assert build(Labels, {"labels": 44}, "here").labels == "44"
+    with pytest.raises(MibenchError, match="must be one of 44, mi9"):
+        build(Labels, {"labels": 45}, "here")
+
+
 def test_plain_is_the_inverse_of_build() -> None:
     built = Outer(sizes=(4, 5), inner=Inner(kind="multiply"))
     assert build(Outer, plain(built), "here") == built

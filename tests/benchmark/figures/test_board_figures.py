@@ -278,6 +278,19 @@ def test_differences_need_scores(make_record: MakeRecord) -> None:
         catalog.draw("differences", View.of(bare, PAPER))
 
 
+def test_a_chosen_method_brings_its_anchor_only_where_it_has_nothing_else(
+    records: list[results.StoredRecord],
+) -> None:
+    view = View.of(records, PAPER, methods=["ecgfounder", "selfmis"])
+    assert [(row.method, row.source) for row in view.compared] == [
+        ("selfmis", "published"),
+        ("ecgfounder", "published"),
+    ]
+    assert {row.source for row in view.rows} == {"published", "random"}
+    bare = View.of([r for r in records if r["weights"]["source"] == "random"], PAPER, methods=["ecgfounder"])
+    assert [row.source for row in bare.compared] == ["random"]
+
+
 def test_ranks_stay_those_of_the_board_when_methods_are_chosen(records: list[results.StoredRecord]) -> None:
     (row,) = View.of(records, PAPER, methods=["heartlang"]).rows
     assert row.rank is not None

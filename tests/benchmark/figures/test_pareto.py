@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mibench.adapters import registry
 from mibench.adapters.errors import MibenchError
@@ -43,6 +45,10 @@ def profile(make: MakeRecord, method: str, memory: float | None, **others: Any) 
     return {**record, "metrics": None, "profile": block}
 
 
+def words_of(page: Figure) -> str:
+    return " ".join(text.get_text() for text in page.findobj(Text))
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12))
 def test_the_front_is_what_nobody_beats(points: list[tuple[int, int]]) -> None:
@@ -76,14 +82,29 @@ def test_a_profile_is_believed_before_the_configuration(make_record: MakeRecord)
     assert {name: cost.value for name, cost in found.items() if cost} == {PARAMETERS: 3.0, MACS: 2.5, MEMORY: 2.0}
 
 
+def test_counted_memory_serves_where_none_was_measured_and_the_two_never_mix(make_record: MakeRecord) -> None:
+    runs = [make_record(0.8, options=own_options("selfmis")), make_record(0.7, method="clocs")]
+    counted = profile(make_record, "selfmis", None, options=own_options("selfmis"))
+    counted["profile"]["memory"][1] = {"batch": 128, "precision": "fp32", "status": "counted", "counted_mib": 512.0}
+    view = View.of([*runs, counted], PAPER)
+    (cost, _) = costs(view, view.rows)[MEMORY]
+    assert cost is not None
+    assert cost.value == 0.5
+    assert "of live tensors, counted without a GPU" in words_of(catalog.draw("pareto", view))
+    both = View.of([*runs, counted, profile(make_record, "clocs", 1024.0)], PAPER)
+    alone, measured = costs(both, both.rows)[MEMORY]
+    assert alone is None
+    assert measured is not None
+    assert measured.value == 1.0
+
+
 def test_the_cost_of_another_size_is_no_ones_own(make_record: MakeRecord) -> None:
     tiny = {**own_options("clocs"), "net": {**own_options("clocs")["net"], "width": 32}}
     view = View.of([make_record(0.8, method="clocs", options=tiny)], PAPER)
     (cost,) = costs(view, view.rows)[PARAMETERS]
     assert cost is not None
     assert not cost.own
-    words = " ".join(text.get_text() for text in catalog.draw("pareto", view).findobj(lambda a: hasattr(a, "get_text")))
-    assert "Hollow: the cost is that of the full size" in words
+    assert "Hollow: the cost is that of the full size" in words_of(catalog.draw("pareto", view))
 
 
 def test_marks_stand_at_cost_and_auc_and_the_front_is_theirs(make_record: MakeRecord) -> None:
@@ -97,14 +118,14 @@ def test_marks_stand_at_cost_and_auc_and_the_front_is_theirs(make_record: MakeRe
     behind = [line.get_gid() for line in page.axes[2].lines if str(line.get_gid()).startswith("behind ")]
     assert sorted(behind) == ["behind ecgfounder", "behind stmem"]
     assert page.axes[2].get_xscale() == "log"
+    assert len({axes.get_ylim() for axes in page.axes}) == 1, "only the first panel has numbers beside it"
 
 
 def test_memory_that_nobody_could_measure_is_left_out_with_a_sentence(make_record: MakeRecord) -> None:
     records = [make_record(0.8, options=own_options("selfmis")), profile(make_record, "selfmis", None)]
     page = catalog.draw("pareto", View.of(records, PAPER))
     assert len(page.axes) == 2
-    words = " ".join(text.get_text() for text in page.findobj(lambda a: hasattr(a, "get_text")))
-    assert "Memory is left out" in words
+    assert "Memory is left out" in words_of(page)
 
 
 def test_methods_of_unknown_cost_alone_make_no_figure(make_record: MakeRecord) -> None:
