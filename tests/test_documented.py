@@ -154,10 +154,15 @@ def on_demo_data(line: str) -> list[str]:
 
 
 def reading_lines() -> list[Any]:
-    """What reads results, each once; what draws, or makes every figure again, is slow."""
+    """What reads results, each once; the first of each command at every test, the others and what draws in the slow."""
     unlike = {tuple(on_demo_data(line)): line for line in pages_lines() if fate(line) == "run"}
-    slow = re.compile("mibench (figure|report|results verify)")
-    return [pytest.param(line, marks=pytest.mark.slow if slow.match(line) else ()) for line in unlike.values()]
+    slow, seen = re.compile("mibench (figure|report|results verify)"), set[str]()
+    found = []
+    for arguments, line in unlike.items():
+        command = " ".join(arguments[:2]) if arguments[0] == "results" else arguments[0]
+        found.append(pytest.param(line, marks=pytest.mark.slow if slow.match(line) or command in seen else ()))
+        seen.add(command)
+    return found
 
 
 @pytest.mark.parametrize("line", reading_lines())

@@ -153,6 +153,7 @@ def test_a_licence_that_forbids_something_is_shown_and_agreed_to_before_a_byte_i
     assert weights.registered()["ecgfounder"]["source"]["license"] == (license or "")
 
 
+@pytest.mark.slow
 def test_a_file_that_holds_more_than_weights_is_rewritten_without_it(
     mibench: Command, hub: Hub, content: bytes, tmp_path: Path
 ) -> None:
