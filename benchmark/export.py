@@ -12,6 +12,7 @@ from .board import COLUMNS
 from .files import atomic_path
 from .generation_block import figures_of
 from .labels import flat
+from .more_metrics import Figures, more_metrics
 from .progress import Steps
 from .results import StoredRecord
 from .results_list import chosen_of
@@ -69,7 +70,7 @@ def export(
     rows: list[Fields] = []
     said = []
     for place, record in enumerate(chosen, 1):
-        further: Mapping[str, Mapping[str, float | None]] = {}
+        further: Mapping[str, Figures] = {}
         if "auc" in (record["metrics"] or {}):
             further, problem = _further(record)
             said += [problem] if problem else []
@@ -82,12 +83,17 @@ def export(
     return said
 
 
-def _further(record: StoredRecord) -> tuple[Mapping[str, Mapping[str, float | None]], str]:
+def _further(record: StoredRecord) -> tuple[Mapping[str, Figures], str]:
     """Figures that the record does not hold and its scores give, by statement; and why there are none."""
-    return {}, ""
+    if record["predictions"] is None:
+        return {}, ""
+    try:
+        return more_metrics(record.path), ""
+    except MibenchError as problem:
+        return {}, f"{problem}; AUPRC, sensitivities, Brier score and calibration of this run are left empty"
 
 
-def _long(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fields]:
+def _long(record: StoredRecord, further: Mapping[str, Figures]) -> Iterator[Fields]:
     """A row for each statement and mean; one without statement for runs that have no AUC."""
     head, tail = _head(record), _tail(record)
     metrics = record["metrics"] or {}
@@ -95,14 +101,14 @@ def _long(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]
         yield head | dict.fromkeys(("statement", *_statement(metrics, COLUMNS[0]))) | tail
         return
     for name in COLUMNS:
-        yield head | {"statement": name} | _statement(metrics, name) | dict(further.get(name, {})) | tail
+        yield head | {"statement": name} | _statement(metrics, name) | further.get(name, {}) | tail
 
 
-def _wide(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]]) -> Fields:
+def _wide(record: StoredRecord, further: Mapping[str, Figures]) -> Fields:
     metrics = record["metrics"] or {}
     spread: Fields = {}
     for name in COLUMNS:
-        found = _statement(metrics, name) | dict(further.get(name, {}))
+        found = _statement(metrics, name) | further.get(name, {})
         spread |= {f"{name}.{figure}": value for figure, value in found.items()}
     return _head(record) | spread | _tail(record)
 
