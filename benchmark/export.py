@@ -12,6 +12,7 @@ from .board import COLUMNS
 from .files import atomic_path
 from .generation_block import figures_of
 from .labels import flat
+from .more_metrics import Figures, more_metrics
 from .progress import Steps
 from .results import StoredRecord
 from .results_list import chosen_of
@@ -67,18 +68,32 @@ def export(
     chosen = chosen_of(records, selection, folder)
     bar = steps("collecting", len(chosen))
     rows: list[Fields] = []
+    said: list[str] = []
     for place, record in enumerate(chosen, 1):
-        rows += [_wide(record)] if wide else _long(record)
+        further: Mapping[str, Figures] = {}
+        if "auc" in (record["metrics"] or {}):
+            further, problem = _further(record)
+            said += [problem] if problem else []
+        rows += [_wide(record, further)] if wide else _long(record, further)
         bar(place)
     frame = _frame(rows)
-    said = []
     for file in files:
         _write(frame, file)
         said.append(f"written: {file} ({len(frame):,} rows of {len(chosen):,} runs, {frame.shape[1]} columns)")
     return said
 
 
-def _long(record: StoredRecord) -> Iterator[Fields]:
+def _further(record: StoredRecord) -> tuple[Mapping[str, Figures], str]:
+    """Figures that the record does not hold and its scores give, by statement; and why there are none."""
+    if record["predictions"] is None:
+        return {}, ""
+    try:
+        return more_metrics(record.path), ""
+    except MibenchError as problem:
+        return {}, f"{problem}; AUPRC, sensitivities, Brier score and calibration of this run are left empty"
+
+
+def _long(record: StoredRecord, further: Mapping[str, Figures]) -> Iterator[Fields]:
     """A row for each statement and mean; one without statement for runs that have no AUC."""
     head, tail = _head(record), _tail(record)
     metrics = record["metrics"] or {}
@@ -86,14 +101,15 @@ def _long(record: StoredRecord) -> Iterator[Fields]:
         yield head | dict.fromkeys(("statement", *_statement(metrics, COLUMNS[0]))) | tail
         return
     for name in COLUMNS:
-        yield head | {"statement": name} | _statement(metrics, name) | tail
+        yield head | {"statement": name} | _statement(metrics, name) | further.get(name, {}) | tail
 
 
-def _wide(record: StoredRecord) -> Fields:
+def _wide(record: StoredRecord, further: Mapping[str, Figures]) -> Fields:
     metrics = record["metrics"] or {}
     spread: Fields = {}
     for name in COLUMNS:
-        spread |= {f"{name}.{figure}": value for figure, value in _statement(metrics, name).items()}
+        found = _statement(metrics, name) | further.get(name, {})
+        spread |= {f"{name}.{figure}": value for figure, value in found.items()}
     return _head(record) | spread | _tail(record)
 
 
