@@ -172,7 +172,7 @@ def _resources(ask: Ask) -> str:
 
 def _ablations(ask: Ask) -> str:
     from . import ablation_table
-    from .suite_file import load_suite
+    from .suites.file import load_suite
 
     suite = load_suite("ablation")
     return ablation_table.table(ask.records, suite, tables.load_paper(), ask.form, data=ask.data, folder=ask.folder)

@@ -17,7 +17,7 @@ from ..profiles import machines
 from ..provenance import version
 from ..published import load_paper
 from ..standing import judged
-from ..suite_file import load_suite
+from ..suites.file import load_suite
 from ..tables import leaderboards
 from . import markdown, runs
 from .boards import board_sections, section, titles
