@@ -12,7 +12,7 @@ from .board import COLUMNS
 from .files import atomic_path
 from .generation_block import figures_of
 from .labels import flat
-from .more_metrics import Figures, more_metrics
+from .more_metrics import NUMBERS, Figures, more_metrics
 from .progress import Steps
 from .results import StoredRecord
 from .results_list import chosen_of
@@ -179,14 +179,21 @@ def _frame(rows: Sequence[Fields]) -> pd.DataFrame:
         names.update(dict.fromkeys(row))
     # What determines a run comes last: its columns are many, and differ from method to method.
     order = sorted(names, key=lambda name: (name.startswith("determinants."), name.startswith("provenance.")))
-    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in order})
+    return pd.DataFrame(
+        {name: _column([row.get(name) for row in rows], name.rpartition(".")[2] in NUMBERS) for name in order}
+    )
 
 
-def _column(values: Sequence[Any]) -> pd.Series[Any]:
-    """One type for a whole column, absent values allowed; what has no one type becomes text."""
+def _column(values: Sequence[Any], number: bool) -> pd.Series[Any]:
+    """One type for a whole column, absent values allowed; what has no one type becomes text.
+
+    `number` says that it holds fractions, even where all are absent.
+    """
     import pandas as pd
 
     known = [value for value in values if value is not None]
+    if number and not known:
+        return pd.Series([float("nan")] * len(values), dtype="float64")
     if all(isinstance(value, bool) for value in known):
         return pd.Series(values, dtype="boolean" if known else "string")
     if all(isinstance(value, int) and not isinstance(value, bool) for value in known):

@@ -42,6 +42,9 @@ FIGURES = (
 )
 """What each statement has: `_interval` says how an interval was made, `slope_missing` why there is no slope."""
 
+NUMBERS = tuple(figure for figure in FIGURES if not figure.endswith(("_interval", "_missing")))
+"""Those that are numbers, even where all runs lack them."""
+
 Figures = dict[str, float | str | None]
 
 
