@@ -20,7 +20,7 @@ from .. import config, results
 from ..profile_check import ABSENT, COUNTED, MEASURED, NAME
 from ..profiling.cells import measured
 from ..profiling.counts import RECIPES, count
-from ..profiling.hardware import cores, hardware
+from ..profiling.hardware import busy_load, cores, hardware
 from ..profiling.inputs import RATE, SAMPLES
 from ..profiling.latency import Timing, latency
 from ..profiling.live import live_mib
@@ -204,13 +204,17 @@ def _counted(method: Described, asked: Profiling, cells: Sequence[tuple[int, str
 
 
 def _latency(method: Described, asked: Profiling) -> list[dict[str, Any]]:
-    asked.say(f"{method.method}: latency of one record")
+    busy = busy_load()
+    slower = f"; others use this machine (load {busy} on {cores()} cores), so it takes longer than it need"
+    asked.say(f"{method.method}: latency of one record{slower if busy else ''}")
     # On the CPU, as it was loaded for its parameters.
     cpu, settings = torch.device("cpu"), asked.settings
     cells = [
         {"device": name, "status": MEASURED, **latency(method.adapter, cpu, settings.timing, threads)}
         for name, threads in (("cpu, one thread", 1), ("cpu", cores()))
     ]
+    for cell in cells if busy else ():
+        cell["load"] = busy
     gpu: dict[str, Any] = {"status": ABSENT}
     if asked.device.type == "cuda":
         gpu = measured(_job(method, asked, 0, "fp32"), settings.cell_seconds)
