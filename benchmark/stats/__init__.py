@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..multiplicity import holm
 from .bootstrap import resample_weights, resampled_aucs, resampled_means
-from .comparison import PAIRED_BOOTSTRAP, PAIRED_DELONG, Differences, paired_differences
+from .comparison import PAIRED_BOOTSTRAP, PAIRED_THEORY, Differences, paired_differences
 from .delong import delong
 from .intervals import (
     BOOTSTRAP,
@@ -25,7 +25,7 @@ __all__ = [
     "ENOUGH_POSITIVES",
     "HANLEY_MCNEIL",
     "PAIRED_BOOTSTRAP",
-    "PAIRED_DELONG",
+    "PAIRED_THEORY",
     "Differences",
     "Interval",
     "Summary",

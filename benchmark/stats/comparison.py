@@ -5,7 +5,7 @@ All rows are drawn together: a resample that is kind to one method is kind to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,17 @@ from ..ecg import FREQUENT_MI_STATEMENTS
 from ..metrics import auc
 from .bootstrap import resample_weights, resampled_means
 from .delong import influence
-from .intervals import ENOUGH_POSITIVES, hanley_mcneil_error
+from .intervals import ENOUGH_POSITIVES, Z95, score_ends
 
 PAIRED_BOOTSTRAP = "paired patient bootstrap (t)"
-PAIRED_DELONG = "larger of paired bootstrap and DeLong (t)"
+PAIRED_THEORY = "paired Hanley-McNeil (score)"
+PAIRED_MEAN = "paired patient bootstrap"
+PAIRED_MEAN_THEORY = "paired bootstrap with paired Hanley-McNeil"
 
 Float = NDArray[np.float64]
+
+_Z = np.unique(np.append(np.linspace(0, 8, 161), Z95))
+"""Normal quantiles at which intervals are made: those that just reach no difference give the p values."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class _Known:
     positives: NDArray[np.int_]
     negatives: NDArray[np.int_]
 
+    @property
+    def few(self) -> NDArray[np.bool_]:
+        """Statements that a bootstrap would flatter."""
+        return self.positives < ENOUGH_POSITIVES
+
 
 def paired_differences(
     rows: Sequence[NDArray[Any]],
@@ -68,9 +78,12 @@ def paired_differences(
 ) -> Differences:
     """All differences between rows, statement by statement and of the means over statements.
 
-    The variance of a difference is that of the paired patient bootstrap; under `ENOUGH_POSITIVES` positives the larger
-    of this and DeLong's. The interval is Student's, with one degree of freedom less than there are patients with a
-    positive; means over statements have Satterthwaite's.
+    A statement's interval is Student's, with the variance of the paired patient bootstrap and one degree of freedom
+    less than there are patients with a positive. Under `ENOUGH_POSITIVES` positives it is put together from the score
+    intervals of both rows (Zou and Yue 2013), whose correlation is taken as low as the positives allow, and is never
+    narrower than a normal one with the larger of the bootstrap's and DeLong's variances. Means over statements: the
+    bootstrap's, normal, wherein the part of each statement with few positives is that of its own interval.
+    A p value is the level at which the interval just touches zero, so both always agree.
 
     Args:
         rows: scores (runs, records, statements) of each row; runs are such as the seeds of a method.
@@ -91,12 +104,20 @@ def paired_differences(
     columns = (*statements, "Avg", "Avg6")
     value, low, high, p = (np.full((size, size, len(columns)), np.nan) for _ in range(4))
     method = [""] * len(columns)
+    theory = {k: _theory(known, k) for k in np.flatnonzero(known.few).tolist()}
     for place, column in enumerate(columns):
         members = _members(column, names)
-        if members:
-            picked = np.array(members)
-            method[place] = PAIRED_DELONG if (known.positives[picked] < ENOUGH_POSITIVES).any() else PAIRED_BOOTSTRAP
-            value[..., place], low[..., place], high[..., place], p[..., place] = _column(known, picked)
+        if not members:
+            continue
+        mean = known.areas[:, members].mean(1)
+        value[..., place] = mean[:, None] - mean[None, :]
+        if column in names:
+            reach = theory[members[0]] if members[0] in theory else _student(known, members[0])
+            method[place] = PAIRED_THEORY if members[0] in theory else PAIRED_BOOTSTRAP
+        else:
+            reach = _mean(known, members, theory)
+            method[place] = PAIRED_MEAN_THEORY if theory.keys() & set(members) else PAIRED_MEAN
+        low[..., place], high[..., place], p[..., place] = _ends(value[..., place], reach)
     return Differences(columns, value, low, high, p, tuple(method))
 
 
@@ -135,35 +156,65 @@ def _known(
     )
 
 
-def _column(known: _Known, picked: NDArray[np.intp]) -> tuple[Float, Float, Float, Float]:
-    """Value, low, high and p of all pairs, for the mean over the picked statements."""
-    mean = known.areas[:, picked].mean(1)
-    value = mean[:, None] - mean[None, :]
-    parts = [_statement_variance(known, int(k)) for k in picked]
-    drawn = known.resampled[:, :, picked]
-    variance = _bootstrap_variance(drawn.mean(-1))
-    variance += sum(taken - plain for taken, plain in parts) / len(picked) ** 2
-    freedom = np.maximum(known.carriers[picked] - 1, 1).astype(float)
-    own = np.stack([taken for taken, _ in parts])
-    with np.errstate(invalid="ignore"):
-        pooled = own.sum(0) ** 2 / (own**2 / freedom[:, None, None]).sum(0)
-    return _student(value, variance, np.where(np.isfinite(pooled), pooled, freedom.min()))
+def _student(known: _Known, k: int) -> Float:
+    """Squared distance from the difference to the low end of its interval: (rows, rows, quantiles)."""
+    from scipy.special import ndtr, stdtrit
+
+    half_pair = 0.5 / (known.positives[k] * known.negatives[k])
+    variance = np.maximum(_bootstrap_variance(known.resampled[:, :, k]), half_pair**2)
+    quantiles = stdtrit(max(known.carriers[k] - 1, 1), ndtr(_Z))
+    return np.asarray(variance[..., None] * quantiles**2)
 
 
-def _statement_variance(known: _Known, k: int) -> tuple[Float, Float]:
-    """Variances of a statement's differences: the one to be taken, and the bootstrap's."""
-    plain = _bootstrap_variance(known.resampled[:, :, k])
-    if known.carriers[k] < 2:
-        # One patient tells nothing of the spread between patients: theory, as if the methods shared nothing.
-        single = hanley_mcneil_error(known.areas[:, k], known.positives[k], known.negatives[k]) ** 2
-        taken = single[:, None] + single[None, :]
-    elif known.positives[k] < ENOUGH_POSITIVES:
-        taken = np.maximum(plain, _spread(known.added[:, :, k]))
-    else:
-        taken = plain
-    taken = np.maximum(taken, (0.5 / (known.positives[k] * known.negatives[k])) ** 2)
-    np.fill_diagonal(taken, 0)
-    return taken, plain
+def _theory(known: _Known, k: int) -> Float:
+    """The same where positives are few; the high end is as far away as the low end of the opposite difference."""
+    own = known.areas[:, k, None]
+    low, high = score_ends(own, int(known.carriers[k]), int(known.negatives[k]), _Z)
+    down, up = (own - low)[:, None, :], (high - own)[None, :, :]
+    shared = 2 * _least_correlation(known.added[:, :, k], int(known.carriers[k]))[..., None]
+    plain = np.maximum(_bootstrap_variance(known.resampled[:, :, k]), _spread(known.added[:, :, k]))
+    return np.asarray(np.maximum(down**2 - shared * down * up + up**2, plain[..., None] * _Z**2))
+
+
+def _least_correlation(added: Float, carriers: int) -> Float:
+    """Between the AUCs of every two rows: the low end of Fisher's 95 % interval, not below 0."""
+    size = len(added)
+    if carriers <= 3:
+        return np.zeros((size, size))
+    length = np.sqrt((added**2).sum(1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.nan_to_num(added @ added.T / (length[:, None] * length[None, :]))
+    least = np.tanh(np.arctanh(np.clip(correlation, -1 + 1e-9, 1 - 1e-9)) - Z95 / np.sqrt(carriers - 3))
+    return np.asarray(np.maximum(least, 0))
+
+
+def _mean(known: _Known, members: Sequence[int], theory: Mapping[int, Float]) -> Float:
+    """The same for a mean over statements."""
+    squared = _bootstrap_variance(known.resampled[:, :, members].mean(-1))[..., None] * _Z**2
+    for k in theory.keys() & set(members):
+        alone = _bootstrap_variance(known.resampled[:, :, k])[..., None] * _Z**2
+        squared = squared + (theory[k] - alone) / len(members) ** 2
+    return np.asarray(squared)
+
+
+def _ends(value: Float, squared: Float) -> tuple[Float, Float, Float]:
+    """Ends of the 95 % interval, kept within -1 and 1, and p: twice the tail beyond where the interval touches 0."""
+    from scipy.special import ndtr
+
+    reach = np.sqrt(squared)
+    at = int(np.flatnonzero(_Z == Z95)[0])
+    low, high = value - reach[..., at], value + reach[..., at].T
+    toward = np.where((value > 0)[..., None], reach, reach.transpose(1, 0, 2))
+    distance = np.abs(value)
+    beyond = np.minimum((toward < distance[..., None]).sum(-1), len(_Z) - 1)
+    before = np.maximum(beyond - 1, 0)
+    near, far = (np.take_along_axis(toward, place[..., None], -1)[..., 0] for place in (before, beyond))
+    share = np.clip((distance - near) / np.where(far > near, far - near, 1), 0, 1)
+    p = 2 * ndtr(-(_Z[before] + share * (_Z[beyond] - _Z[before])))
+    np.fill_diagonal(p, 1)
+    for end in (low, high):
+        np.fill_diagonal(end, 0)
+    return np.maximum(low, -1), np.minimum(high, 1), p
 
 
 def _bootstrap_variance(drawn: Float) -> Float:
@@ -180,15 +231,3 @@ def _spread(vectors: Float) -> Float:
     products = vectors @ vectors.T
     own = products.diagonal()
     return np.asarray(np.maximum(own[:, None] + own[None, :] - 2 * products, 0))
-
-
-def _student(value: Float, variance: Float, freedom: Float) -> tuple[Float, Float, Float, Float]:
-    """Value, ends of the 95 % interval, kept within -1 and 1, and the two-sided p value."""
-    from scipy.special import stdtr, stdtrit
-
-    error = np.sqrt(variance)
-    reach = stdtrit(freedom, 0.975) * error
-    with np.errstate(invalid="ignore", divide="ignore"):
-        statistic = np.where(error > 0, np.abs(value) / error, 0.0)
-    p = 2 * stdtr(freedom, -statistic)
-    return value, np.maximum(value - reach, -1), np.minimum(value + reach, 1), p

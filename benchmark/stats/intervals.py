@@ -46,6 +46,31 @@ def hanley_mcneil_interval(area: float, positives: int, negatives: int) -> Inter
     return logit_interval(float(inside(area, positives, negatives)), float(error), HANLEY_MCNEIL)
 
 
+def score_ends(
+    area: ArrayLike, positives: int, negatives: int, z: ArrayLike = Z95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lowest and highest true AUC that lie within `z` of *their own* Hanley-McNeil errors of an estimate.
+
+    The interval of a score test: it keeps its size near 0 and 1, where the error of the estimate vanishes. With
+    1.96 it covers as the logit interval does and is narrower (`coverage`); differences between methods rest on it.
+
+    Args:
+        area: estimates.
+        z: how many errors, broadcast against `area`.
+    """
+    estimate, errors = np.broadcast_arrays(np.asarray(area, dtype=np.float64), np.asarray(z, dtype=np.float64))
+
+    def end(edge: float) -> NDArray[np.float64]:
+        near, far = estimate.copy(), np.full_like(estimate, edge)
+        for _ in range(45):
+            middle = (near + far) / 2
+            held = np.abs(estimate - middle) <= errors * hanley_mcneil_error(middle, positives, negatives)
+            near, far = np.where(held, middle, near), np.where(held, far, middle)
+        return near
+
+    return end(0.0), end(1.0)
+
+
 def inside(area: ArrayLike, positives: ArrayLike, negatives: ArrayLike) -> NDArray[np.float64]:
     """The AUC kept half a pair of records away from 0 and 1, where a logit is finite."""
     half_pair = 0.5 / (np.asarray(positives, dtype=np.float64) * np.asarray(negatives, dtype=np.float64))
