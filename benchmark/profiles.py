@@ -22,7 +22,7 @@ class Machine:
 
     Attributes:
         hardware: as records have it.
-        records: the fullest, then newest of each.
+        records: the fullest, then newest of each, those last that were timed while others used the machine.
     """
 
     hardware: Mapping[str, Any]
@@ -110,10 +110,11 @@ def latency_of(record: Record, device: str) -> Mapping[str, Any] | None:
     return next((c for c in (record.get(NAME) or {}).get("latency", []) if c["device"] == device), None)
 
 
-def _standing(record: Record) -> tuple[bool, int, str]:
-    """A finished one before a failed one, then by figures, then by age."""
+def _standing(record: Record) -> tuple[bool, int, bool, str]:
+    """A finished one before a failed one, then by figures, then timed while nobody else was at work, then by age."""
     block = record.get(NAME) or {}
     counted = sum(value is not None for counts in block.get("macs", {}).values() for value in counts.values())
     cells = [*block.get("memory", []), *block.get("latency", [])]
     figures = counted + sum(c["status"] != "failed" for c in cells) + bool(block.get("export"))
-    return record["status"] == "done", figures, str(record["created"])
+    calm = not any(cell.get("load") for cell in cells)
+    return record["status"] == "done", figures, calm, str(record["created"])

@@ -109,7 +109,12 @@ def test_the_fullest_then_newest_profile_of_a_method_is_shown(make_profile: Make
     newest = make_profile(created="2026-11-24T10:00:00+00:00", error="it broke")
     ((kept,),) = [machine.records for machine in machines([bare, newest, old])]
     assert kept["key"] == old["key"]
-    assert "failed: it broke" in table([newest], PAPER, "text")
+    newest = make_profile(created="2026-11-25T10:00:00+00:00")
+    busy = changed(newest, ("profile", "latency", 0, "load"), 9.5)
+    ((calm,),) = [machine.records for machine in machines([busy, old])]
+    assert calm["key"] == old["key"] != busy["key"]
+    broken = make_profile(error="it broke")
+    assert "failed: it broke" in table([broken], PAPER, "text")
 
 
 def test_two_precisions_of_selfmis_have_two_rows_of_the_paper(make_profile: Make) -> None:
