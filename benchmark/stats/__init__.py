@@ -17,6 +17,7 @@ from .intervals import (
     hanley_mcneil_error,
     hanley_mcneil_interval,
 )
+from .ranks import Ranks, rank_methods
 from .summary import AVERAGE, Summary, summarize
 
 __all__ = [
@@ -28,12 +29,14 @@ __all__ = [
     "PAIRED_THEORY",
     "Differences",
     "Interval",
+    "Ranks",
     "Summary",
     "delong",
     "hanley_mcneil_error",
     "hanley_mcneil_interval",
     "holm",
     "paired_differences",
+    "rank_methods",
     "resample_weights",
     "resampled_aucs",
     "resampled_means",
