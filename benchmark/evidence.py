@@ -73,11 +73,21 @@ class Contest:
         one, other = self.identities[first], self.identities[second]
         if one is None or other is None:
             return _NOTHING
-        if one <= other:
+        if one == other:
+            return self._itself(one)
+        if one < other:
             return self.pairs.get((one, other), _NOTHING)
         found = self.pairs.get((other, one), _NOTHING)
         turned = {name: _turned(difference) for name, difference in found.differences.items()}
         return Comparison(found.records, found.dropped, turned)
+
+    def _itself(self, identity: str) -> Comparison:
+        """Of two rows with the same scores: no difference, where there is an AUC at all."""
+        some = next((found for pair, found in self.pairs.items() if identity in pair), None)
+        if some is None:
+            return _NOTHING
+        none = Difference(0.0, 0.0, 0.0, 1.0, "the same scores")
+        return Comparison(some.records, 0, {name: one and none for name, one in some.differences.items()})
 
     def adjusted(self, first: int, second: int, column: str, among: Sequence[int] | None = None) -> float | None:
         """The p value of a difference, adjusted after Holm for all rows that `first` is compared with.

@@ -1,137 +1,129 @@
-"""How often 95 % intervals hold the truth, and how wide they are, as Markdown tables for the documentation.
+"""How often 95 % intervals hold the truth, and how wide they are: measured on simulated test folds.
 
-    python -m mibench.benchmark.stats.coverage --repeats 1000
-
-Nothing else in mibench uses this.
+`python -m mibench.benchmark.stats.coverage` prints the tables as Markdown. Nothing else in mibench uses this.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from ..files import write_text
-from ..progress import steps
-from .intervals import ENOUGH_POSITIVES
-from .simulation import MODELS, PERCENTILE, THEORIES, Found, try_differences, try_intervals, try_means
+import numpy as np
+from numpy.typing import NDArray
 
-POSITIVES = (2, 5, 20, 200)
+from ..metrics import auc
+from .bootstrap import resample_weights, resampled_means
+from .intervals import HANLEY_MCNEIL, Z95, hanley_mcneil_error, inside, score_ends
+
+MODELS = ("normal", "exponential")
+"""Scores of both classes: normal with one variance, or exponential, which Hanley and McNeil's error is made for."""
+
 AREAS = (0.5, 0.7, 0.9, 0.97)
-PAIRS = ((0.5, 0.5), (0.9, 0.9), (0.97, 0.97), (0.8, 0.7), (0.97, 0.9))
-MEANS = ((0.8, 0.8), (0.9, 0.9), (0.9, 0.8), (0.95, 0.9))
-CORRELATIONS = (0.5, 0.9)
-PARTS = ("intervals", "differences", "means")
+POSITIVES = (2, 5, 20, 200)
 
-Tick = Callable[[], None]
+Float = NDArray[np.float64]
+Ends = tuple[Float, Float]
 
 
-def intervals(repeats: int, resamples: int, negatives: int, tick: Tick) -> str:
-    """The table of intervals of one AUC; what mibench prints is in bold."""
-    names = [*THEORIES, PERCENTILE]
-    lines = _head("positives", "scores", "true AUC", *names)
-    for positives in POSITIVES:
-        printed = PERCENTILE if positives >= ENOUGH_POSITIVES else "logit"
-        for model in MODELS:
-            for area in AREAS:
-                found = try_intervals(positives, area, model, negatives=negatives, repeats=repeats, resamples=resamples)
-                cells = [f"**{_cell(found[name])}**" if name == printed else _cell(found[name]) for name in names]
-                lines.append(_line(positives, model, area, *cells))
-                tick()
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Cell:
+    """One kind of interval at one true AUC and number of positives."""
+
+    model: str
+    area: float
+    positives: int
+    method: str
+    coverage: float
+    width: float
 
 
-def differences(repeats: int, resamples: int, negatives: int, tick: Tick) -> str:
-    """The table of paired differences of two methods on one statement."""
-    lines = _head("positives", "scores", "true AUCs", *(f"correlation {r:g}" for r in CORRELATIONS))
-    for positives in POSITIVES:
-        for model in MODELS:
-            for areas in PAIRS:
-                cells = []
-                for correlation in CORRELATIONS:
-                    found = try_differences(
-                        positives,
-                        areas,
-                        correlation,
-                        model,
-                        negatives=negatives,
-                        repeats=repeats,
-                        resamples=resamples,
-                    )
-                    cells.append(_cell(found))
-                    tick()
-                lines.append(_line(positives, model, f"{areas[0]:g}, {areas[1]:g}", *cells))
-    return "\n".join(lines)
+def shifted(uniform: Float, area: float, model: str) -> Float:
+    """Scores of positives out of uniform numbers, so that the true AUC against `plain` ones is `area`."""
+    from scipy.special import ndtri
+
+    if model == "exponential":
+        return np.asarray(-np.log1p(-uniform) * area / (1 - area))
+    return np.asarray(ndtri(uniform) + ndtri(area) * np.sqrt(2))
 
 
-def means(repeats: int, resamples: int, negatives: int, tick: Tick) -> str:
-    """The table of paired differences of Avg and Avg6 on a fold like PTB-XL's."""
-    lines = _head("scores", "true AUCs", "correlation", "Avg", "Avg6")
-    for model in MODELS:
-        for areas in MEANS:
-            for correlation in CORRELATIONS:
-                found = try_means(
-                    areas, correlation, model, records=negatives + 163, repeats=repeats, resamples=resamples
-                )
-                lines.append(
-                    _line(model, f"{areas[0]:g}, {areas[1]:g}", correlation, _cell(found["Avg"]), _cell(found["Avg6"]))
-                )
-                tick()
-    return "\n".join(lines)
+def plain(uniform: Float, model: str) -> Float:
+    """Scores of negatives out of uniform numbers."""
+    return shifted(uniform, 0.5, model)
 
 
-_TABLES = {"intervals": intervals, "differences": differences, "means": means}
-_CELLS = {
-    "intervals": len(POSITIVES) * len(MODELS) * len(AREAS),
-    "differences": len(POSITIVES) * len(MODELS) * len(PAIRS) * len(CORRELATIONS),
-    "means": len(MODELS) * len(MEANS) * len(CORRELATIONS),
+def plain_interval(areas: Float, positives: int, negatives: int) -> Ends:
+    """Hanley and McNeil's normal interval, cut off at 0 and 1: the one whose widths the protocol quotes."""
+    reach = Z95 * hanley_mcneil_error(areas, positives, negatives)
+    return np.maximum(areas - reach, 0), np.minimum(areas + reach, 1)
+
+
+def logit_interval(areas: Float, positives: int, negatives: int) -> Ends:
+    """The one that mibench prints below `ENOUGH_POSITIVES`."""
+    kept = inside(areas, positives, negatives)
+    reach = Z95 * hanley_mcneil_error(areas, positives, negatives) / (kept * (1 - kept))
+    centre = np.log(kept / (1 - kept))
+    return tuple(0.5 * (1 + np.tanh((centre + side * reach) / 2)) for side in (-1, 1))  # type: ignore[return-value]
+
+
+THEORY: Mapping[str, Callable[[Float, int, int], Ends]] = {
+    "Hanley-McNeil": plain_interval,
+    HANLEY_MCNEIL: logit_interval,
+    "Hanley-McNeil (score)": score_ends,
 }
 
 
+def measure(
+    positives: int, area: float, model: str, *, negatives: int = 2000, repeats: int = 1000, resamples: int = 500
+) -> list[Cell]:
+    """All kinds of intervals on the same simulated folds of one statement, a record a patient."""
+    generator = np.random.default_rng([positives, int(1000 * area), MODELS.index(model)])
+    truth = np.arange(positives + negatives)[:, None] < positives
+    weights = resample_weights(truth, np.arange(len(truth)), resamples, 0)
+    estimates, percentiles = np.empty(repeats), np.empty((2, repeats))
+    for repeat in range(repeats):
+        uniform = generator.random(len(truth))
+        scores = np.where(truth[:, 0], shifted(uniform, area, model), plain(uniform, model))[:, None]
+        estimates[repeat] = auc(scores, truth)[0]
+        drawn = resampled_means(scores[None], truth, weights)[:, 0]
+        percentiles[:, repeat] = np.quantile(drawn, [0.025, 0.975])
+    found = {name: ends(estimates, positives, negatives) for name, ends in THEORY.items()}
+    found["percentile bootstrap"] = (percentiles[0], percentiles[1])
+    return [
+        Cell(model, area, positives, name, float(((low <= area) & (area <= high)).mean()), float((high - low).mean()))
+        for name, (low, high) in found.items()
+    ]
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """Coverage in per cent and mean width, as Markdown: a line for each true AUC and number of positives."""
+    from tabulate import tabulate
+
+    names = list(dict.fromkeys(cell.method for cell in cells))
+    lines: dict[tuple[int, float, str], dict[str, str]] = {}
+    for cell in cells:
+        line = lines.setdefault((cell.positives, cell.area, cell.model), {})
+        line[cell.method] = f"{100 * cell.coverage:.0f} ({cell.width:.2f})"
+    body = [
+        [str(positives), f"{area:.2f}", model, *(line[name] for name in names)]
+        for (positives, area, model), line in lines.items()
+    ]
+    header = ["positives", "true AUC", "scores", *(f"{name}: coverage % (width)" for name in names)]
+    return tabulate(
+        body, header, "pipe", disable_numparse=True, colalign=["right", "right", "left", *["right"] * len(names)]
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables that were asked for."""
+    """Simulate and print."""
     parser = argparse.ArgumentParser(
         prog="python -m mibench.benchmark.stats.coverage",
-        description="Measure on simulated folds how often 95 % intervals hold the truth, and how wide they are. "
-        "Prints Markdown; each cell is the coverage in per cent and the mean width.",
+        description="How often 95 % intervals of an AUC hold the truth on simulated test folds of 2,000 negatives.",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)}; all by default")
-    parser.add_argument("--repeats", type=int, default=1000, help="simulated folds per cell (default 1000)")
-    parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples per fold (default 500)")
-    parser.add_argument("--negatives", type=int, default=2000, help="negative records per fold (default 2000)")
-    parser.add_argument("--out", type=Path, help="write to this file instead")
+    parser.add_argument("--repeats", type=int, default=1000, metavar="N", help="folds of each kind  [default: 1000]")
     chosen = parser.parse_args(arguments)
-    parts = chosen.parts or list(PARTS)
-    unknown = sorted(set(parts) - set(PARTS))
-    if unknown:
-        parser.error(f"there is no part {', '.join(unknown)}: choose from {', '.join(PARTS)}")
-    if chosen.repeats < 1 or chosen.resamples < 2 or chosen.negatives < 300:
-        parser.error("at least 1 repeat, 2 resamples and 300 negatives are needed")
-    bar, finished = steps("simulating", sum(_CELLS[part] for part in parts)), 0
-
-    def tick() -> None:
-        nonlocal finished
-        finished += 1
-        bar(finished)
-
-    tables = [_TABLES[part](chosen.repeats, chosen.resamples, chosen.negatives, tick) for part in parts]
-    text = "\n\n".join(tables) + "\n"
-    if chosen.out:
-        write_text(chosen.out, text)
-    else:
-        print(text, end="")
-
-
-def _head(*names: str) -> list[str]:
-    return [_line(*names), _line(*["---"] * len(names))]
-
-
-def _line(*cells: object) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def _cell(found: Found) -> str:
-    return f"{100 * found.coverage:.1f} %, {found.width:.2f}"
+    kinds = [(count, area, model) for count in POSITIVES for area in AREAS for model in MODELS]
+    print(table([cell for kind in kinds for cell in measure(*kind, repeats=chosen.repeats)]))
 
 
 if __name__ == "__main__":
