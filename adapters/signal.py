@@ -44,7 +44,7 @@ def prepare(millivolt: Tensor, sampling_rate: float, observed: Sequence[str], sp
     signal = millivolt[:, [list(observed).index(lead) for lead in shared]].float()
     signal = resample(signal, sampling_rate, spec.sampling_rate)
     windows = cut_windows(signal, spec)
-    windows = normalize(_filter(windows, spec), spec.normalization)
+    windows = normalize(filtered(windows, spec), spec.normalization)
     return place(windows, [spec.leads.index(lead) for lead in shared], len(spec.leads))
 
 
@@ -180,7 +180,12 @@ def place(signal: Tensor, positions: Sequence[int], leads: int) -> Tensor:
     return placed
 
 
-def _filter(windows: Tensor, spec: InputSpec) -> Tensor:
+def filtered(windows: Tensor, spec: InputSpec) -> Tensor:
+    """Windows (..., spec.samples) after the filter that `spec` names, float32.
+
+    Raises:
+        MibenchError: there is no such filter.
+    """
     if spec.filter == "none":
         return windows
     if spec.filter not in FILTERS:

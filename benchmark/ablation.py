@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .suite_file import Row, Suite
+from .suites.file import Row, Suite
 
 Record = Mapping[str, Any]
 

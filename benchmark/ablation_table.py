@@ -18,7 +18,7 @@ from .render import grid_text, markdown
 from .render_html import page
 from .render_latex import latex
 from .retrieval_table import DEPTHS, LOSSES, counts, loss_cell, losses, recall_cell
-from .suite_file import Suite
+from .suites.file import Suite
 from .tables import mean_value
 
 LOSS = "infonce"

@@ -28,7 +28,10 @@ Mark = Literal["best", "second"]
 
 @dataclass(frozen=True)
 class Value:
-    """An AUC and its 95 % interval as fractions of one: means over seeds, the ends of the intervals included."""
+    """An AUC, or what a board shows in its place, and its 95 % interval, as fractions of one.
+
+    Means over seeds, the ends of the intervals included.
+    """
 
     auc: float | None = None
     low: float | None = None
@@ -150,7 +153,8 @@ class Board:
     `classifier` is what reads generated leads, None where nothing is generated. `warning` is what data that give no
     result demand to be said; `row_notice` must stand on every row. `positives` are the counts for the header, and
     `footer` holds sentences for below the table. `mixed` boards hold rows of several origins: each row says which, and
-    nobody has a rank. `number` is that of the paper's table, where the board stands for one.
+    nobody has a rank. `number` is that of the paper's table, where the board stands for one. `metric` names what the
+    values are, which `measure` says in words, and `remark` what the caption must add to that.
     """
 
     data: str
@@ -166,24 +170,29 @@ class Board:
     footer: tuple[str, ...]
     mixed: bool = False
     number: str = ""
+    metric: str = "auc"
+    measure: str = "ROC AUC (x100) with 95 % intervals"
+    remark: str = ""
 
     @property
     def caption(self) -> str:
         """What the table shows, after the warning where there is one."""
         way, version = _WAYS.get(self.protocol, ""), "" if self.mixed else f" v{self.version}"
-        text = f"ROC AUC (x100) with 95 % intervals, {self.protocol}{version}{way} on {self.data}."
+        text = f"{self.measure}, {self.protocol}{version}{way} on {self.data}."
         if self.number in _NUMBERED:
             text = f"{_NUMBERED[self.number]}: {text}"
         if self.mixed:
             text += " Rows of different data or versions of the protocol are not comparable with each other."
         if self.classifier is not None:
             text = _of_generated_leads(text, self.classifier)
+        text += f" {self.remark}" if self.remark else ""
         return f"{self.warning}. {text}" if self.warning else text
 
     @property
     def label(self) -> str:
         """What tells this board from all others, in letters, digits and dashes."""
         parts = [f"table {self.number}"] * bool(self.number)
+        parts += [self.metric] * (self.metric != "auc")
         parts += [self.data, self.protocol, f"v{self.version}", self.manifest[:6]]
         if self.classifier is not None:
             read_by = self.classifier

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, TypeVar
@@ -19,6 +21,12 @@ SECTIONS = ("method", "protocol")
 
 def load(kind: str, name: str) -> dict[str, Any]:
     """The content of `configs/KIND/NAME.yaml`; empty when there is no such file."""
+    return copy.deepcopy(_parsed(kind, name))
+
+
+@functools.cache
+def _parsed(kind: str, name: str) -> dict[str, Any]:
+    """Read once: a suite asks for the same few files hundreds of times."""
     file = resources.files(f"{ROOT}.configs") / kind / f"{name}.yaml"
     if not file.is_file():
         return {}

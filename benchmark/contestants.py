@@ -151,6 +151,9 @@ def _unknown(every: Sequence[Contestant], name: str, ratio: float | None) -> str
     if not known:
         return "no finished run keeps test scores to compare: `mibench run --method selfmis` makes the first"
     plain = sorted({c.row.method for c in every})
+    if ratio is not None and name in plain:
+        shares = sorted({100 * c.row.ratio for c in every if c.row.method == name and c.row.ratio is not None})
+        return f"{name} has no finished run{share}; there are runs at {', '.join(f'{share:g}' for share in shares)} %"
     meant = did_you_mean(name, plain, listing=False)
     return (
         f"`{name}` is no method with finished runs{share}, and no key of one; there are {', '.join(known)}. A key is "

@@ -19,7 +19,7 @@ from .home import home
 from .multiplicity import holm
 from .scores import Source, source
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised whenever the same scores give other differences, intervals or p values: what was kept is then made again."""
 
 LEVEL = 0.05

@@ -12,6 +12,7 @@ from .board import COLUMNS
 from .files import atomic_path
 from .generation_block import figures_of
 from .labels import flat
+from .more_metrics import NUMBERS, Figures, more_metrics
 from .progress import Steps
 from .results import StoredRecord
 from .results_list import chosen_of
@@ -51,7 +52,7 @@ def export(
     wide: bool = False,
     folder: Path,
 ) -> list[str]:
-    """Write the records to each of some files; a sentence for each, and for every run without readable scores.
+    """Write the records to each of some files; a sentence for each.
 
     Args:
         records: as `results.scan` gives them.
@@ -67,9 +68,9 @@ def export(
     chosen = chosen_of(records, selection, folder)
     bar = steps("collecting", len(chosen))
     rows: list[Fields] = []
-    said = []
+    said: list[str] = []
     for place, record in enumerate(chosen, 1):
-        further: Mapping[str, Mapping[str, float | None]] = {}
+        further: Mapping[str, Figures] = {}
         if "auc" in (record["metrics"] or {}):
             further, problem = _further(record)
             said += [problem] if problem else []
@@ -82,12 +83,17 @@ def export(
     return said
 
 
-def _further(record: StoredRecord) -> tuple[Mapping[str, Mapping[str, float | None]], str]:
+def _further(record: StoredRecord) -> tuple[Mapping[str, Figures], str]:
     """Figures that the record does not hold and its scores give, by statement; and why there are none."""
-    return {}, ""
+    if record["predictions"] is None:
+        return {}, ""
+    try:
+        return more_metrics(record.path), ""
+    except MibenchError as problem:
+        return {}, f"{problem}; AUPRC, sensitivities, Brier score and calibration of this run are left empty"
 
 
-def _long(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fields]:
+def _long(record: StoredRecord, further: Mapping[str, Figures]) -> Iterator[Fields]:
     """A row for each statement and mean; one without statement for runs that have no AUC."""
     head, tail = _head(record), _tail(record)
     metrics = record["metrics"] or {}
@@ -95,14 +101,14 @@ def _long(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]
         yield head | dict.fromkeys(("statement", *_statement(metrics, COLUMNS[0]))) | tail
         return
     for name in COLUMNS:
-        yield head | {"statement": name} | _statement(metrics, name) | dict(further.get(name, {})) | tail
+        yield head | {"statement": name} | _statement(metrics, name) | further.get(name, {}) | tail
 
 
-def _wide(record: StoredRecord, further: Mapping[str, Mapping[str, float | None]]) -> Fields:
+def _wide(record: StoredRecord, further: Mapping[str, Figures]) -> Fields:
     metrics = record["metrics"] or {}
     spread: Fields = {}
     for name in COLUMNS:
-        found = _statement(metrics, name) | dict(further.get(name, {}))
+        found = _statement(metrics, name) | further.get(name, {})
         spread |= {f"{name}.{figure}": value for figure, value in found.items()}
     return _head(record) | spread | _tail(record)
 
@@ -173,14 +179,21 @@ def _frame(rows: Sequence[Fields]) -> pd.DataFrame:
         names.update(dict.fromkeys(row))
     # What determines a run comes last: its columns are many, and differ from method to method.
     order = sorted(names, key=lambda name: (name.startswith("determinants."), name.startswith("provenance.")))
-    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in order})
+    return pd.DataFrame(
+        {name: _column([row.get(name) for row in rows], name.rpartition(".")[2] in NUMBERS) for name in order}
+    )
 
 
-def _column(values: Sequence[Any]) -> pd.Series[Any]:
-    """One type for a whole column, absent values allowed; what has no one type becomes text."""
+def _column(values: Sequence[Any], number: bool) -> pd.Series[Any]:
+    """One type for a whole column, absent values allowed; what has no one type becomes text.
+
+    `number` says that it holds fractions, even where all are absent.
+    """
     import pandas as pd
 
     known = [value for value in values if value is not None]
+    if number and not known:
+        return pd.Series([float("nan")] * len(values), dtype="float64")
     if all(isinstance(value, bool) for value in known):
         return pd.Series(values, dtype="boolean" if known else "string")
     if all(isinstance(value, int) and not isinstance(value, bool) for value in known):

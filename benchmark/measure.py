@@ -1,4 +1,4 @@
-"""An encoder, its weights and a protocol, put together: where the records of that will lie, and how they are made."""
+"""A method, its weights and a protocol, put together: where the records of that will lie, and how they are made."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import torch
 from ..adapters.base import Adapter, Encoder, Generator, MethodCard, Pretrainable, Taught
 from ..adapters.errors import MibenchError
 from . import config, results
-from .choices import RunChoices, Say, choose_leads, request_for
+from .choices import GenerateChoices, RunChoices, Say, choose_leads, request_for
 from .data.dataset import Dataset
-from .protocols import generative, linear_probe, retrieval, supervised
+from .generated import Classifier
+from .pipeline import classifier_for
+from .protocols import generative, latent_fid, linear_probe, retrieval, supervised
+from .protocols.request import Request
 from .teacher_student import pair_of
 from .weights import Weights
 
@@ -88,6 +91,7 @@ def measurement(
     ratios: Sequence[float],
     data: Dataset,
     say: Say,
+    seeds: Sequence[int] | None = None,
 ) -> Measurement:
     """An encoder under a protocol.
 
@@ -96,6 +100,7 @@ def measurement(
         card: with its options resolved.
         weights: of the encoder.
         ratios: shares of the training records, 0 to 1.
+        seeds: those of the choices when None.
 
     Raises:
         MibenchError: settings that do not fit, or weights without what the protocol needs.
@@ -110,7 +115,7 @@ def measurement(
         pair = pair_of(card.name, weights)
         key = results.run_key(retrieval.determinants(request, pair, settings, version))
         return Measurement((place(key),), lambda: [retrieval.run(request, pair, settings, version)])
-    seeds = range(choices.seeds)
+    seeds = range(choices.seeds) if seeds is None else seeds
     if isinstance(settings, supervised.Settings):
         runs = supervised.plan(request, weights, settings, version, ratios, seeds)
         paths = tuple(place(run.key) for run in runs)
@@ -136,3 +141,51 @@ def settings_of(
     leads: dict[str, Any] = {"observed_leads": list(choose_leads(choices.leads))} if choices.leads else {}
     kind = supervised.Settings if protocol == supervised.NAME else linear_probe.Settings
     return config.protocol(protocol, kind, leads, sets, data=data.name)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How generators are looked at: a protocol with its settings, and the encoder that sees what they make."""
+
+    settings: generative.Settings | latent_fid.Settings
+    version: int
+    classifier: Classifier
+
+    def of(self, request: Request, weights: Weights, ratios: Sequence[float], seeds: Sequence[int]) -> Measurement:
+        """A generator under it; latent FID has neither ratios nor seeds."""
+        settings, version, classifier = self.settings, self.version, self.classifier
+        name = generative.NAME if isinstance(settings, generative.Settings) else latent_fid.NAME
+
+        def place(key: str) -> Path:
+            data = request.data.name
+            return results.record_path(request.results, data, f"{name}-v{version}", request.method, key)
+
+        if isinstance(settings, latent_fid.Settings):
+            fid, found = settings, latent_fid.determinants(request, weights, classifier, settings, version)
+            path = place(results.run_key(found))
+            return Measurement((path,), lambda: [latent_fid.run(request, weights, classifier, fid, version)])
+        pipeline = settings
+        runs = generative.plan(request, weights, classifier, pipeline, version, ratios, seeds)
+        paths = tuple(place(run.key) for run in runs)
+        return Measurement(
+            paths, lambda: generative.run(request, weights, classifier, pipeline, version, ratios, seeds)
+        )
+
+
+def judged(protocol: str, choices: GenerateChoices, data: Dataset, say: Say, **chosen: Any) -> Judged:
+    """A protocol of generators with its classifier, before any generator is looked for.
+
+    Args:
+        protocol: "generative" or "latent_fid".
+        chosen: settings on top of the protocol's own.
+
+    Raises:
+        MibenchError: settings that do not fit, or no weights of the classifier.
+    """
+    kind: type[generative.Settings | latent_fid.Settings]
+    kind = generative.Settings if protocol == generative.NAME else latent_fid.Settings
+    if choices.pass_through is not None:
+        chosen["pass_through"] = choices.pass_through
+    sets = config.parse_sets(choices.sets)["protocol"]
+    settings, version = config.protocol(protocol, kind, chosen, sets, data=data.name)
+    return Judged(settings, version, classifier_for(settings, choices, data, say))

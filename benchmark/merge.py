@@ -19,7 +19,8 @@ TOLERANCE = 1e-6
 """Figures nearer to each other than this are the same; of figures over one, this share of them."""
 
 MEASURED = ("metrics", "generation", "retrieval")
-"""The blocks that the same determinants make the same; times, memory and losses are the machine's."""
+COUNTED = ("parameters", "macs")
+"""The blocks, and the parts of `profile`, that the same determinants make the same; the rest is the machine's."""
 
 Prefer = Literal["ours", "theirs", "newer"]
 What = Literal["copied", "replaced", "kept", "conflict", "refused"]
@@ -140,7 +141,8 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tu
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, Any]:
-    blocks = flat({name: record.get(name) or {} for name in MEASURED})
+    counted = {name: (record.get("profile") or {}).get(name) or {} for name in COUNTED}
+    blocks = flat({"profile": counted, **{name: record.get(name) or {} for name in MEASURED}})
     spread: dict[str, Any] = {}
     for path, value in blocks.items():
         spread |= {f"{path}.{i}": entry for i, entry in enumerate(value)} if isinstance(value, list) else {path: value}

@@ -1,188 +1,182 @@
-"""More metrics of a run, from the scores that lie beside its record: nothing is run again.
+"""Figures that no run record holds and its stored scores give: precision, sensitivity, Brier score, calibration.
 
-What was worked out once is kept, so tables of other metrics are as quick as those of the AUC.
+They are computed once per file of scores and kept; what was kept is answered without NumPy and without the scores.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from .board import AVERAGES, COLUMNS
+from ..adapters.errors import MibenchError
+from . import results
+from .board import COLUMNS
 from .ecg import FREQUENT_MI_STATEMENTS, MI_STATEMENTS
 from .files import sha256_json, write_text
 from .home import home
-from .scores import source
+from .seeds import derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from .paired_scores import Scores
+ALGORITHM = 1
+"""Raised whenever the same scores give other figures: what was kept is then made again."""
 
-    Figures = tuple[NDArray[np.float64], NDArray[np.float64]]  # by statement, and in every resample
+ENOUGH_POSITIVES = 20
+"""Below, a bootstrap of the positives covers too little."""
 
-VERSION = 1
-"""Raised whenever the same scores give other numbers: what was kept is then made again."""
+BOOTSTRAP = "patient bootstrap"
+EXACT = "Clopper-Pearson at the threshold found"
+INTERVALS = ("auprc", "sens90", "sens95")
+"""Figures with a 95 % interval."""
 
+FIGURES = (
+    *(f"{name}{end}" for name in INTERVALS for end in ("", "_low", "_high", "_interval")),
+    *("brier", "slope", "intercept", "slope_missing"),
+)
+"""What each statement has: `_interval` says how an interval was made, `slope_missing` why there is no slope."""
 
-@dataclass(frozen=True)
-class Metric:
-    """What a metric is called, and what is good.
+NUMBERS = tuple(figure for figure in FIGURES if not figure.endswith(("_interval", "_missing")))
+"""Those that are numbers, even where all runs lack them."""
 
-    `best` is the value of perfect scores; `percent` where it is a share that tables print times 100.
-    """
-
-    title: str
-    best: Literal[0, 1]
-    percent: bool
-
-
-METRICS: Mapping[str, Metric] = {
-    "auprc": Metric("area under the precision-recall curve (average precision)", 1, True),
-    "sens90": Metric("sensitivity at 90 % specificity, threshold chosen on the test records", 1, True),
-    "sens95": Metric("sensitivity at 95 % specificity, threshold chosen on the test records", 1, True),
-    "brier": Metric("Brier score", 0, False),
-    "slope": Metric("calibration slope: under 1, scores are too sure", 1, False),
-    "intercept": Metric("calibration intercept, beside the slope", 0, False),
-    "in_the_large": Metric("calibration in the large: intercept with the slope held at 1", 0, False),
-}
+Figures = dict[str, float | str | None]
 
 
-def more_metrics(path: Path, *, resamples: int = 2000, cache: Path | None = None) -> dict[str, Any]:
-    """Metrics of one run beside its AUCs.
+def more_metrics(path: Path, *, resamples: int = 2000, cache: Path | None = None) -> dict[str, Figures]:
+    """Figures of one run by column of a board (the nine statements, `Avg`, `Avg6`), then by `FIGURES`.
+
+    All are fractions of one but slope and intercept. None where a statement has no positives, and for ends of
+    intervals that positives are too few for: AUPRC has none below `ENOUGH_POSITIVES`, sensitivities have an exact one
+    there. Means are over the statements that have the figure; intervals of means need enough positives in each.
 
     Args:
-        path: of its record.
-        resamples: of the patient bootstrap, those that the AUCs' intervals rest on.
-        cache: where they are kept; `metrics` in mibench's home unless told.
-
-    Returns:
-        What JSON can hold: "records", "positives" by statement, "notes" (sentences on what is undefined), and
-        "metrics": by the names of `METRICS` and by the columns of a board (Avg and Avg6 are means of what is defined)
-        {"value", "low", "high", "method"}; None where undefined. `low` and `high`, the 95 % interval, are None where
-        none is given: of calibration, and where a bootstrap would rest on fewer than 20 positives.
+        path: of the run record.
+        resamples: of the patient bootstrap.
+        cache: where figures are kept; `metrics` in mibench's home unless told.
 
     Raises:
-        MibenchError: the record keeps no scores, or they are missing, damaged or NaN.
+        MibenchError: the record cannot be read, or its scores are missing, damaged or not numbers.
     """
-    kept = source(path)
-    key = {"version": VERSION, "resamples": resamples, "scores": kept.sha256, "data": kept.manifest}
-    place = (home() / "metrics" if cache is None else cache) / f"{sha256_json(key)[:32]}.json"
-    found = _recall(place)
-    if found is None:
-        from .paired_scores import load
-
-        found = _work_out(load([path]), kept.manifest, resamples)
-        with contextlib.suppress(OSError):  # where it cannot be kept, only the next reader waits for it
-            write_text(place, json.dumps(found, separators=(",", ":"), allow_nan=False) + "\n")
+    record = results.read(path)
+    if record["predictions"] is None or record["status"] != "done":
+        raise MibenchError(f"{path} keeps no test scores")
+    key = {
+        "algorithm": ALGORITHM,
+        "resamples": resamples,
+        "scores": record["predictions"]["sha256"],
+        "manifest": record["data"]["manifest"],
+    }
+    file = (home() / "metrics" if cache is None else cache) / f"{sha256_json(key)[:32]}.json"
+    kept = _recall(file)
+    if kept is not None:
+        return kept
+    found = _compute(path, str(record["data"]["manifest"]), resamples)
+    # A cache that cannot be written costs time, not the answer.
+    with contextlib.suppress(OSError):
+        write_text(file, json.dumps(found, separators=(",", ":"), allow_nan=False) + "\n")
     return found
 
 
-def _recall(place: Path) -> dict[str, Any] | None:
+def _recall(file: Path) -> dict[str, Figures] | None:
     """What is kept; None when that is nothing, or damaged."""
     try:
-        found: dict[str, Any] = json.loads(place.read_bytes())
-        whole = all(found["metrics"][name].keys() == set(COLUMNS) for name in METRICS)
-        return found if whole and found.keys() == {"records", "positives", "metrics", "notes"} else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        kept = json.loads(file.read_bytes())
+        return {name: {figure: _sound(figure, kept[name][figure]) for figure in FIGURES} for name in COLUMNS}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _work_out(run: Scores, manifest: str, resamples: int) -> dict[str, Any]:
+def _sound(figure: str, value: Any) -> float | str | None:
+    wanted = str if figure.endswith(("_interval", "_missing")) else (int, float)
+    if value is None or (isinstance(value, wanted) and not isinstance(value, bool)):
+        return value
+    raise ValueError(f"{figure} is {value!r}")
+
+
+def _compute(path: Path, manifest: str, resamples: int) -> dict[str, Figures]:
     import numpy as np
 
-    from .seeds import derive
-    from .stats import ENOUGH_POSITIVES, resample_weights
-    from .stats.calibration import brier, recalibrate, squared_errors
-    from .stats.operating_points import (
-        average_precision,
-        resampled_average_precision,
-        resampled_sensitivity,
-        sensitivity_at,
-    )
+    from . import paired_scores
 
-    scores, labels = run.scores[0].astype(np.float64), run.labels
-    weights = resample_weights(labels, run.patients, resamples, derive(0, "bootstrap", manifest))
-    positives = labels.sum(0)
-    enough = positives >= ENOUGH_POSITIVES
-    line = recalibrate(scores, labels)
-    total = weights.sum(1, keepdims=True)
-
-    def drawn(replicates: Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[np.float64]]) -> NDArray[np.float64]:
-        # A bootstrap of few positives would not be shown: it need not be made.
-        found = np.full((resamples, len(enough)), np.nan)
-        found[:, enough] = replicates(scores[:, enough], labels[:, enough])
-        return found
-
-    def sensitivity(specificity: float) -> Figures:
-        return (
-            sensitivity_at(scores, labels, specificity),
-            drawn(lambda s, y: resampled_sensitivity(s, y, weights, specificity)),
-        )
-
-    nothing = np.full((2, len(enough)), np.nan)
-    points: dict[str, Figures] = {
-        "auprc": (
-            average_precision(scores, labels),
-            drawn(lambda s, y: resampled_average_precision(s, y, weights)),
-        ),
-        "sens90": sensitivity(0.90),
-        "sens95": sensitivity(0.95),
-        "brier": (
-            np.where(labels.any(0), brier(scores, labels), np.nan),
-            drawn(lambda s, y: weights @ squared_errors(s, y) / total),
-        ),
-        "slope": (line.slope, nothing),
-        "intercept": (line.intercept, nothing),
-        "in_the_large": (line.in_the_large, nothing),
-    }
-    return {
-        "records": len(labels),
-        "positives": dict(zip(MI_STATEMENTS, positives.tolist(), strict=True)),
-        "metrics": {name: _columns(*points[name], enough) for name in METRICS},
-        "notes": _notes(labels, points["slope"][0]),
-    }
+    scores = paired_scores.load([path])
+    labels, logits = scores.labels, scores.scores[0]
+    weights = _weights(labels.tobytes(), tuple(scores.patients.tolist()), resamples, derive(0, "bootstrap", manifest))
+    found = {name: dict.fromkeys(FIGURES) for name in COLUMNS}
+    resampled: dict[str, NDArray[np.float64]] = {}
+    for k, name in enumerate(MI_STATEMENTS):
+        if labels[:, k].any() and not labels[:, k].all():
+            found[name], resampled[name] = _statement(logits[:, k], labels[:, k], weights)
+    enough = {name for k, name in enumerate(MI_STATEMENTS) if labels[:, k].sum() >= ENOUGH_POSITIVES}
+    for mean, names in (("Avg", MI_STATEMENTS), ("Avg6", FREQUENT_MI_STATEMENTS)):
+        defined = [name for name in names if name in resampled]
+        found[mean] = _mean([found[name] for name in defined])
+        if defined and enough.issuperset(defined):
+            found[mean] |= _ends(np.mean([resampled[name] for name in defined], axis=0))
+    return found
 
 
-def _columns(
-    values: NDArray[np.float64], drawn: NDArray[np.float64], enough: NDArray[np.bool_]
-) -> dict[str, dict[str, Any] | None]:
-    """By column of a board: the statements, and means over those that are defined."""
+@functools.lru_cache(maxsize=1)
+def _weights(labels: bytes, patients: tuple[Any, ...], resamples: int, seed: int) -> NDArray[np.int16]:
+    """Runs on the same test records have the same resamples: drawn once for all."""
     import numpy as np
 
-    def entry(chosen: Sequence[int]) -> dict[str, Any] | None:
-        known = [k for k in chosen if np.isfinite(values[k])]
-        if not known:
-            return None
-        low = high = None
-        method = ""
-        replicates = drawn[:, known].mean(1)
-        replicates = replicates[np.isfinite(replicates)]
-        if enough[known].all() and len(replicates) > 1:
-            low, high = np.quantile(replicates, [0.025, 0.975]).tolist()
-            method = "patient bootstrap"
-        return {"value": float(values[known].mean()), "low": low, "high": high, "method": method}
+    from .stats import resample_weights
 
-    frequent = [MI_STATEMENTS.index(name) for name in FREQUENT_MI_STATEMENTS]
-    chosen = [*([k] for k in range(len(MI_STATEMENTS))), list(range(len(MI_STATEMENTS))), frequent]
-    return dict(zip((*MI_STATEMENTS, *AVERAGES), map(entry, chosen), strict=True))
+    truth = np.frombuffer(labels, dtype=bool).reshape(len(patients), len(MI_STATEMENTS))
+    return resample_weights(truth, np.array(patients), resamples, seed)
 
 
-def _notes(labels: NDArray[np.bool_], slope: NDArray[np.float64]) -> list[str]:
-    counts = dict(zip(MI_STATEMENTS, labels.sum(0).tolist(), strict=True))
-    absent = [name for name, count in counts.items() if not count]
-    full = [name for name, count in counts.items() if count == len(labels)]
-    parted = [name for name, one in zip(MI_STATEMENTS, slope, strict=True) if one != one and name not in absent + full]
-    sentences = [
-        (absent, "without a test positive, left out: {}"),
-        (full, "without a test negative, of no sensitivity or calibration: {}"),
-        (parted, "no calibration slope, since one threshold parts positives and negatives or all scores are one: {}"),
-    ]
-    return [text.format(", ".join(names)) for names, text in sentences if names]
+def _statement(
+    logits: NDArray[Any], labels: NDArray[np.bool_], weights: NDArray[np.int16]
+) -> tuple[Figures, NDArray[np.float64]]:
+    """Of one statement with both classes: its figures, and those with intervals in every resample."""
+    import numpy as np
+
+    from .stats.detection import brier, calibration, clopper_pearson, detection_figures
+
+    positives = int(labels.sum())
+    one = np.ones((1, len(labels)), dtype=np.int16)
+    values = dict(zip(INTERVALS, detection_figures(logits, labels, one)[:, 0].tolist(), strict=True))
+    found: Figures = dict.fromkeys(FIGURES)
+    found |= values
+    found["brier"] = float(brier(logits[:, None], labels[:, None])[0])
+    fitted = calibration(logits, labels)
+    if isinstance(fitted, str):
+        found["slope_missing"] = fitted
+    else:
+        found["slope"], found["intercept"] = fitted
+    resampled = detection_figures(logits, labels, weights)
+    if positives >= ENOUGH_POSITIVES:
+        found |= _ends(resampled)
+    for name in INTERVALS[1:]:
+        if found[f"{name}_interval"] is None:
+            low, high = clopper_pearson(round(values[name] * positives), positives)
+            found |= {f"{name}_low": low, f"{name}_high": high, f"{name}_interval": EXACT}
+    return found, resampled
+
+
+def _ends(resampled: NDArray[np.float64]) -> Figures:
+    """Percentile intervals; none of a figure that does not vary."""
+    import numpy as np
+
+    found: Figures = {}
+    for name, values in zip(INTERVALS, resampled, strict=True):
+        known = values[np.isfinite(values)]
+        low, high = np.quantile(known, [0.025, 0.975]).tolist() if len(known) else (0.0, 0.0)
+        if low < high:
+            found |= {f"{name}_low": low, f"{name}_high": high, f"{name}_interval": BOOTSTRAP}
+    return found
+
+
+def _mean(statements: Sequence[Figures]) -> Figures:
+    found: Figures = dict.fromkeys(FIGURES)
+    for figure in (*INTERVALS, "brier", "slope", "intercept"):
+        values = [value for one in statements if isinstance(value := one[figure], (int, float))]
+        found[figure] = statistics.fmean(values) if values else None
+    return found

@@ -45,6 +45,7 @@ class Ask:
         reference: the method that rows are compared with.
         folder: where the records were looked for.
         say: takes warnings.
+        metric: what boards show; other figures than "auc" come from the stored scores.
     """
 
     records: Sequence[Mapping[str, Any]]
@@ -54,6 +55,7 @@ class Ask:
     reference: str | None
     folder: Path
     say: Say
+    metric: str = "auc"
 
 
 def all_boards(ask: Ask) -> str:
@@ -72,6 +74,8 @@ def table(number: str, ask: Ask) -> str:
     Raises:
         MibenchError: no record belongs to it; the sentence names the command that changes that.
     """
+    if ask.metric != "auc" and number not in BOARDS:
+        raise MibenchError(f"Table {number} is no leaderboard: --metric goes with {', '.join(BOARDS)}, or no number")
     if number in BOARDS:
         return render_all(_judged(_numbered(number, ask), ask), ask.form)
     return _RESOURCES_AND_ABLATIONS[number](ask)
@@ -111,7 +115,8 @@ def _gathered(ask: Ask) -> tuple[dict[str, list[Board]], dict[str, str], dict[st
             else:
                 texts[number] = table(number, ask)
         except MibenchError as problem:
-            missing[number] = str(problem)
+            # A document travels: the folder it was made of stays behind.
+            missing[number] = str(problem).replace(f" in {ask.folder}", "")
     return boards, texts, missing
 
 
@@ -133,8 +138,8 @@ def _numbered(number: str, ask: Ask) -> list[Board]:
 
 
 def _boards(ask: Ask, **choice: Any) -> list[Board]:
-    paper = tables.load_paper()
-    return tables.leaderboards(ask.records, paper, data=ask.data, mixed=ask.mixed, folder=ask.folder, **choice)
+    choice |= {"data": ask.data, "mixed": ask.mixed, "folder": ask.folder, "metric": ask.metric}
+    return tables.leaderboards(ask.records, tables.load_paper(), **choice)
 
 
 def _of_shares(board: Board) -> Board:
@@ -151,6 +156,8 @@ def _judged(boards: Sequence[Board], ask: Ask) -> list[Board]:
 
 
 def _judge(boards: Sequence[Board], ask: Ask) -> list[Board]:
+    if ask.metric != "auc":
+        return list(boards)  # paired differences are of ROC AUCs
     found = [standing.judged(board, reference=ask.reference) for board in boards]
     for sentence in dict.fromkeys(warning for one in found for warning in one.warnings):
         ask.say(sentence)
@@ -165,7 +172,7 @@ def _resources(ask: Ask) -> str:
 
 def _ablations(ask: Ask) -> str:
     from . import ablation_table
-    from .suite_file import load_suite
+    from .suites.file import load_suite
 
     suite = load_suite("ablation")
     return ablation_table.table(ask.records, suite, tables.load_paper(), ask.form, data=ask.data, folder=ask.folder)

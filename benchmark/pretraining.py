@@ -10,7 +10,7 @@ from ..adapters import registry
 from ..adapters.base import Adapter, Fittable, MethodCard
 from ..adapters.errors import MibenchError
 from ..adapters.options import merge, plain
-from . import config, weights
+from . import config, results, weights
 from .choices import MethodChoices, PretrainChoices, Say, choose_preset, once, open_data, request_for
 from .data.catalog import default_pretraining_name
 from .data.dataset import Dataset
@@ -107,15 +107,9 @@ def pretrain_on(card: MethodCard, choices: PretrainChoices, data: Dataset, say: 
     """Pre-train or fit a method, what it starts from first; the folder of its weights."""
     prepared = prepare_pretraining(card, choices, data, say)
     request, settings, version, init = prepared.request, prepared.settings, prepared.version, prepared.init
-    card, adapter, preset = request.card, request.adapter, prepared.preset
-    options = plain(card.options)
-    for part, other in card.starts_from.items():
-        chosen_preset = preset
-        if other.startswith(OPTION):
-            name = other.removeprefix(OPTION)
-            other, chosen_preset = str(options[name]), str(options.get(f"{name}_preset") or "") or None
-        if part not in init and registry.create(registry.find(other)).spec.needs_weights:
-            init[part] = _part(registry.find(other), replace(choices, preset=chosen_preset), data, say)
+    card, adapter = request.card, request.adapter
+    for part, (other, own) in _parts(prepared, choices).items():
+        init[part] = _part(other, own, data, say)
     if isinstance(adapter, Fittable):
         return pretrain.run(request, settings, version, init, choices.seed)
     usual, _ = config.protocol(pretrain.NAME, pretrain.Settings, method=card.pretraining)
@@ -140,21 +134,62 @@ def _with_parts_of_the_demo(card: MethodCard, data: Dataset) -> MethodCard:
     return card
 
 
+def finished_folders(card: MethodCard, choices: PretrainChoices, data: Dataset) -> list[Path]:
+    """Where `pretrain_on` would find its work done, then where what it starts from lies; none where any is missing."""
+    prepared = prepare_pretraining(card, choices, data, lambda _text: None)
+    init, folders = prepared.init, []
+    for part, (other, own) in _parts(prepared, choices).items():
+        registered = _registered_part(other, own, data)
+        below = finished_folders(registry.find(other.name), own, data) if registered is None else []
+        file = below[0] / pretrain.WEIGHTS if below else registered.path if registered else None
+        if file is None:
+            return []
+        init[part] = file
+        folders += below or [file.parent]
+    request = prepared.request
+    found = pretrain.what_determines(request, prepared.settings, prepared.version, init, choices.seed)
+    folder = weights.pretrained_folder(request.method) / results.run_key(found)
+    # Published files are registered wherever they are needed; what was trained here is not.
+    ours = [place for place in folders if (place / pretrain.FINISHED).is_file()]
+    return [folder, *ours] if (folder / pretrain.FINISHED).is_file() else []
+
+
+def _parts(prepared: Prepared, choices: PretrainChoices) -> dict[str, tuple[MethodCard, PretrainChoices]]:
+    """What a method starts from and was not given: each part's own method, set up as it is to be made."""
+    options, found = plain(prepared.request.card.options), {}
+    for part, other in prepared.request.card.starts_from.items():
+        preset = prepared.preset
+        if other.startswith(OPTION):
+            name = other.removeprefix(OPTION)
+            other, preset = str(options[name]), str(options.get(f"{name}_preset") or "") or None
+        card = registry.find(other)
+        if part not in prepared.init and registry.create(card).spec.needs_weights:
+            preset = preset if preset in card.presets else None
+            # Settings and starting files that were given are meant for the method that was asked for.
+            own = replace(choices, preset=preset, init=(), sets=(), micro_batch=None, resume=None)
+            found[part] = registry.resolve_options(card, preset), own
+    return found
+
+
 def _part(card: MethodCard, choices: PretrainChoices, data: Dataset, say: Say) -> Path:
     """Weights for what a pre-training starts from: registered, made before, or made now by the card's own recipe."""
-    preset = choices.preset if choices.preset in card.presets else None
-    card = registry.resolve_options(card, preset)
-    adapter = registry.create(card)
-    spec = adapter.spec
-    # Published files are of the true size.
-    choice = "pretrained" if data.is_demo and preset == card.demo else "auto"
-    found = weights.resolve(choice, spec, demo=data.is_demo, options=plain(card.options))
-    if found is None or found.path is None or isinstance(adapter, Fittable):
-        # Settings and starting files that were given are meant for the method that was asked for.
-        first = replace(choices, preset=preset, init=(), sets=(), micro_batch=None, resume=None)
-        return pretrain_on(registry.find(card.name), first, data, say) / pretrain.WEIGHTS
+    found = _registered_part(card, choices, data)
+    if found is None:
+        return pretrain_on(registry.find(card.name), choices, data, say) / pretrain.WEIGHTS
     say(f"{card.name}: {found.name}, {found.path}")
+    assert found.path is not None
     return found.path
+
+
+def _registered_part(card: MethodCard, choices: PretrainChoices, data: Dataset) -> Weights | None:
+    """What is known by the name alone; a closed form is fitted to these very records, so it never is."""
+    adapter = registry.create(card)
+    if isinstance(adapter, Fittable):
+        return None
+    # Published files are of the true size.
+    choice = "pretrained" if data.is_demo and choices.preset == card.demo else "auto"
+    found = weights.resolve(choice, adapter.spec, demo=data.is_demo, options=plain(card.options))
+    return found if found is not None and found.path is not None else None
 
 
 def _init(pairs: Sequence[str]) -> dict[str, Path]:

@@ -47,6 +47,7 @@ def _of_machine(words: str, records: Sequence[Record]) -> str:
         f"pre-training step; {_COUNTED} is of live tensors, counted without a GPU. ms: median (quartiles) of one "
         "record's forward pass.",
         *_disagreements(records),
+        *_busy(records),
     ]
     return "\n".join([tabulate(body, header, "simple", disable_numparse=True, colalign=sides), "", *below])
 
@@ -111,6 +112,16 @@ def _disagreements(records: Sequence[Record]) -> list[str]:
             text = ", ".join(f"{share:+.0%} in {recipe}" for recipe, share in off.items())
             said.setdefault(text, []).append(str(record["method"]["name"]))
     return [f"ptflops differs from the other counter by {text}: {', '.join(names)}." for text, names in said.items()]
+
+
+def _busy(records: Sequence[Record]) -> list[str]:
+    names = [
+        str(record["method"]["name"])
+        for record in records
+        if any(cell.get("load") for cell in (record.get(NAME) or {}).get("latency", []))
+    ]
+    said = "Others used the machine meanwhile, so that these took longer than they need"
+    return [f"{said}: {', '.join(names)}."] if names else []
 
 
 def _in(number: int | None, unit: float) -> str:

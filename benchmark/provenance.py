@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -13,6 +14,7 @@ from typing import Any
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "lightning-fabric", "wfdb")
 
 
+@functools.cache
 def version() -> str:
     """The installed version of mibench."""
     return importlib.metadata.version("mibench")
@@ -29,7 +31,7 @@ def provenance(device: str, seconds: float) -> dict[str, Any]:
         "mibench": version(),
         "git": git_commit(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": dict(_packages()),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "device": device,
@@ -37,8 +39,18 @@ def provenance(device: str, seconds: float) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def _packages() -> tuple[tuple[str, str], ...]:
+    """Read once: what is imported stays what it is."""
+    return tuple((name, importlib.metadata.version(name)) for name in PACKAGES)
+
+
+@functools.cache
 def git_commit() -> str | None:
-    """The commit of the checkout that runs, with `-dirty` when it has uncommitted changes; None when installed."""
+    """The commit of the checkout that runs, with `-dirty` when it has uncommitted changes; None when installed.
+
+    Asked once, when the first record is written: what was imported does not change with the files.
+    """
     folder = Path(__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return None

@@ -9,15 +9,17 @@ from typing import Any
 from .board import Origin, Row
 
 
-def ranked(rows: Sequence[Row]) -> list[Row]:
+def ranked(rows: Sequence[Row], *, smaller: bool = False) -> list[Row]:
     """By share of training records, the largest first, then by Avg; without a result last.
 
-    A generator that sees more than the observed lead stands where its Avg puts it, out of competition.
+    `smaller` says that a smaller Avg is better. A generator that sees more than the observed lead stands where its Avg
+    puts it, out of competition.
     """
 
     def order(row: Row) -> tuple[Any, ...]:
         average = row.values["Avg"].auc
-        return -(row.ratio or 0), average is None, -(average or 0), row.title, row.variant, row.weights
+        best_first = (average or 0) if smaller else -(average or 0)
+        return -(row.ratio or 0), average is None, best_first, row.title, row.variant, row.weights
 
     found: list[Row] = []
     places: dict[float | None, int] = {}
@@ -30,7 +32,7 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def by_origin(rows: Sequence[Row]) -> list[Row]:
+def by_origin(rows: Sequence[Row], *, smaller: bool = False) -> list[Row]:
     """Rows of several origins: those that may be compared stand together, real data first.
 
     Between origins there is no order, and so no rank.
@@ -40,7 +42,8 @@ def by_origin(rows: Sequence[Row]) -> list[Row]:
         origin = row.origin
         return bool(origin.notice), not origin.complete, origin.data, origin.release, origin.manifest, -origin.version
 
-    return [replace(row, rank=None, about=_about(row.origin)) for row in sorted(ranked(rows), key=order)]
+    places = ranked(rows, smaller=smaller)
+    return [replace(row, rank=None, about=_about(row.origin)) for row in sorted(places, key=order)]
 
 
 def _about(origin: Origin) -> str:

@@ -21,7 +21,7 @@ def sheet(boards: Sequence[Board]) -> str:
     `_mark` is "best" or "second" where paired differences say so; `_difference` is ours minus the paper's. Boards that
     were compared with a reference bring further columns: row minus reference, its interval, and p after Holm.
     Generated leads bring further columns: the classifier, and figures of signals and latent space in the units of the
-    run record.
+    run record. Boards of another figure than ROC AUC name it in place of `_auc`.
     """
     text = io.StringIO()
     generated = any(board.classifier is not None for board in boards)
@@ -64,7 +64,7 @@ def _row(board: Board, row: Row) -> Fields:
     }
     for name in COLUMNS:
         value = row.values[name]
-        line[f"{name}_auc"] = _hundredfold(value.auc)
+        line[f"{name}_{board.metric}"] = _hundredfold(value.auc)
         line[f"{name}_low"] = _hundredfold(value.low)
         line[f"{name}_high"] = _hundredfold(value.high)
         line[f"{name}_interval"] = value.method

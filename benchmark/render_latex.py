@@ -21,6 +21,9 @@ _LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 
+_FITTED = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
+"""Made as narrow as the page where it is wider, and never wider than it is."""
+
 _PLAIN = re.compile(r"[\d.+-]*")
 """Figures: most of what there is to escape."""
 
@@ -49,7 +52,7 @@ def latex(grid: Grid) -> str:
         r"\centering",
         rf"\caption{{{_tex(grid.caption)}}}",
         rf"\label{{tab:{grid.label}}}",
-        r"\resizebox{\textwidth}{!}{%",
+        _FITTED,
         rf"\begin{{tabular}}{{{''.join(side[0] for side in grid.alignment)}}}",
         r"\toprule",
         " & ".join(map(_tex, grid.header)) + r" \\",

@@ -13,8 +13,8 @@ from ..adapters.errors import MibenchError
 from . import config, results, retrieval_table
 from .choices import GenerateChoices, RunChoices, Say, choose_leads, choose_preset, once, open_data, request_for
 from .data.dataset import Dataset
-from .measure import assert_taught, choose_protocol, measurement, settings_of
-from .pipeline import classifier_for, generator_of
+from .measure import assert_taught, choose_protocol, judged, measurement, settings_of
+from .pipeline import generator_of
 from .pretraining import ready_weights
 from .protocols import generative, latent_fid, linear_probe, retrieval, supervised
 from .tables import leaderboards, load_paper, render_all
@@ -64,15 +64,12 @@ def fid_and_show(methods: Sequence[str], choices: GenerateChoices, say: Say, *, 
     """
     say = once(say)
     data = open_data(choices.data, say)
-    chosen = {} if choices.pass_through is None else {"pass_through": choices.pass_through}
-    sets = config.parse_sets(choices.sets)["protocol"]
-    settings, version = config.protocol(latent_fid.NAME, latent_fid.Settings, chosen, sets, data=data.name)
     cards = [registry.find(name) for name in methods]
-    classifier = classifier_for(settings, choices, data, say)
+    way = judged(latent_fid.NAME, choices, data, say)
     paths = []
     for card in cards:
         request, found = generator_of(card, choices, data, say)
-        paths.append(latent_fid.run(request, found, classifier, settings, version))
+        paths += way.of(request, found, (), ()).run()
     return latent_fid.table([results.read(path) for path in dict.fromkeys(paths)], form).rstrip()
 
 
@@ -105,17 +102,12 @@ def _run_generator(
 ) -> list[Path]:
     if choices.leads and choose_leads(choices.leads) != ("I",):
         raise MibenchError(f"{card.name} is a generator, and generators are given lead I: leave --leads out")
-    sets = config.parse_sets(choices.sets)["protocol"]
     paths: list[Path] = []
     for trained_on in choices.train_on:
-        chosen: dict[str, Any] = {"trained_on": trained_on}
-        if choices.pass_through is not None:
-            chosen["pass_through"] = choices.pass_through
-        settings, version = config.protocol(generative.NAME, generative.Settings, chosen, sets, data=data.name)
-        classifier = classifier_for(settings, choices, data, say)
+        way = judged(generative.NAME, choices, data, say, trained_on=trained_on)
         request = request_for(card, adapter, data, choices, say)
         found = ready_weights(card, adapter, source, choices, data, say)
-        paths += generative.run(request, found, classifier, settings, version, ratios, range(choices.seeds))
+        paths += way.of(request, found, ratios, range(choices.seeds)).run()
     return paths
 
 

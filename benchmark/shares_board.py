@@ -24,7 +24,9 @@ def shares_grid(board: Board) -> Grid:
                 lines.append(Line(name, (Cell(name), *empty, *map(Cell, below))))
     header = ("Method", "Weights", *["Data"] * abouts, *(f"Avg at {100 * share:g} %" for share in shares))
     version = "" if board.mixed else f" v{board.version}"
-    text = f"Avg of nine ROC AUCs (x100) by share of the training records, {board.protocol}{version} on {board.data}."
+    what = "Avg of nine ROC AUCs (x100)" if board.metric == "auc" else f"Avg of the statements: {board.measure}"
+    text = f"{what} by share of the training records, {board.protocol}{version} on {board.data}."
+    text += f" {board.remark}" if board.remark else ""
     caption = f"{board.warning}. {text}" if board.warning else text
     return Grid(caption, f"{board.label}-shares", header, tuple(lines), (), _footer(board))
 
@@ -43,7 +45,9 @@ def _beneath(row: Row | None, name: Kind) -> str:
 
 
 def _footer(board: Board) -> tuple[str, ...]:
-    lines = ["Means over seeds with the 95 % intervals of the test records; the statements stand in the table below."]
+    certain = any(row.values["Avg"].low is not None for row in board.rows)
+    means = "Means over seeds with the 95 % intervals of the test records" if certain else "Means over seeds"
+    lines = [f"{means}; the statements stand in the table below."]
     marks = {row.marks.get("Avg") for row in board.rows} - {None}
     if marks:
         lines.append("Marked as there, among the rows of one share.")

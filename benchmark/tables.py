@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.errors import MibenchError
@@ -44,6 +45,7 @@ def leaderboards(
     protocols: Sequence[str] | None = None,
     mixed: bool = False,
     folder: Path | None = None,
+    metric: str = "auc",
 ) -> list[Board]:
     """The boards that the records make, real data first.
 
@@ -56,6 +58,7 @@ def leaderboards(
         protocols: only these protocols.
         mixed: rows of different data, releases and versions of a protocol may share a board, which then says so.
         folder: where the records were looked for, for the error.
+        metric: "auc", or one of `metric_board.METRICS`, which come from the stored scores.
 
     Raises:
         MibenchError: no record is left to show.
@@ -78,7 +81,7 @@ def leaderboards(
     if not chosen:
         raise MibenchError(f"no run fits what was asked for; there are {_what_there_is(rows)}")
     groups = _grouped(chosen, lambda record: _board_key(record, mixed))
-    return sorted((_board(group, paper) for group in groups.values()), key=_board_order)
+    return sorted((_board(group, paper, metric) for group in groups.values()), key=_board_order)
 
 
 def _is_row(record: Record) -> bool:
@@ -142,11 +145,27 @@ def _row_key(record: Record) -> str:
     return json.dumps([named, {**record["determinants"], "seed": None}], sort_keys=True)
 
 
-def _board(records: Sequence[Record], paper: Mapping[str, Any]) -> Board:
+def _board(records: Sequence[Record], paper: Mapping[str, Any], metric: str) -> Board:
     # What tells rows apart is asked of those that may be compared: between data sets everything differs.
     found = [row for group in _grouped(records, _origin).values() for row in _rows(group, paper)]
     mixed = len({row.origin for row in found}) > 1
-    rows = by_origin(found) if mixed else ranked(found)
+    if metric != "auc":
+        return _of_another_metric(records, found, paper, metric, mixed)
+    return _assembled(records, by_origin(found) if mixed else ranked(found), paper, mixed)
+
+
+def _of_another_metric(
+    records: Sequence[Record], found: Sequence[Row], paper: Mapping[str, Any], metric: str, mixed: bool
+) -> Board:
+    from . import metric_board
+
+    about = metric_board.METRICS[metric]
+    board = _assembled(records, metric_board.placed(found, metric, mixed=mixed), paper, mixed)
+    below = (*board.footer, *metric_board.notes(board.rows, metric))
+    return replace(board, metric=metric, measure=about.measure, remark=about.remark, footer=below)
+
+
+def _assembled(records: Sequence[Record], rows: Sequence[Row], paper: Mapping[str, Any], mixed: bool) -> Board:
     origins = [row.origin for row in rows]
     return Board(
         data=_each(origin.data for origin in origins),

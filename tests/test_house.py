@@ -38,7 +38,18 @@ def test_imports_run_downward_only(floor: str) -> None:
 
 def test_the_benchmark_knows_no_concrete_method() -> None:
     concrete = {f"mibench.adapters.{file.stem}" for file in (ROOT / "adapters").glob("*.py")}
-    shared = ("base", "registry", "signal", "checkpoints", "torchfile", "inert", "options", "errors", "atomic")
+    shared = (
+        "base",
+        "registry",
+        "signal",
+        "filters",
+        "checkpoints",
+        "torchfile",
+        "inert",
+        "options",
+        "errors",
+        "atomic",
+    )
     concrete -= {f"mibench.adapters.{name}" for name in shared}
     for file in (ROOT / "benchmark").rglob("*.py"):
         for name in imported_modules(file):
@@ -89,7 +100,17 @@ def test_the_wheel_holds_every_package_and_every_configuration(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["table", "--help"], ["run", "--help"], ["report", "--help"], ["data"], ["methods"]]
+    "arguments",
+    [
+        ["--help"],
+        ["table", "--help"],
+        ["compare", "--help"],
+        ["results", "--help"],
+        ["report", "--help"],
+        ["run", "--help"],
+        ["data"],
+        ["methods"],
+    ],
 )
 def test_light_commands_never_import_torch(arguments: list[str]) -> None:
     code = (

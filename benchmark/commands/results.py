@@ -179,8 +179,9 @@ def _tell(verdict: Verdict) -> None:
 def export(files: tuple[Path, ...], wide: bool, results: Path | None, **asked: Any) -> None:
     """Write all figures as one table: a row per run and statement, for pandas, R or a spreadsheet.
 
-    AUCs, intervals and further figures are fractions of one; `Avg` and `Avg6` are statements of their own. Everything
-    that determines a run stands in columns `determinants.*`; `notice` says which numbers are of demo data.
+    AUCs, intervals and further figures are fractions of one; `Avg` and `Avg6` are statements of their own. AUPRC,
+    sensitivities, Brier score and calibration come from the stored scores, and are empty where a run keeps none.
+    Everything that determines a run stands in columns `determinants.*`; `notice` says which numbers are of demo data.
 
     \b
     mibench results export all.parquet

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+from .engines import NAMES as ENGINES
+from .engines import engine_options, ways_of
 from .options import (
     ManyValues,
     batch_size_option,
@@ -24,7 +27,7 @@ from .options import (
 
 @click.command("run", cls=ManyValues)
 @click.option("--method", "methods", multiple=True, metavar="NAME ...", help="Name, or file.py:Class")
-@click.option("--suite", metavar="NAME", help="In place of --method: all rows of a table, such as `ablation`")
+@click.option("--suite", metavar="NAME|FILE", help="In place of --method: `paper`, `demo`, `ablation`, or a YAML file")
 @data_option
 @weights_option
 @click.option(
@@ -36,7 +39,7 @@ from .options import (
     metavar="PERCENT ...",
     help="Share of the training records  [default: 100]",
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of probe seeds")
+@click.option("--seeds", type=click.IntRange(1), default=1, help="Number of probe seeds  [default: 1, or the suite's]")
 @click.option(
     "--protocol",
     type=click.Choice(["linear_probe", "generative", "retrieval", "supervised"]),
@@ -61,12 +64,13 @@ from .options import (
     "--pretrain-data", metavar="NAME|PATH", help="Suites: data to pre-train on  [default: the suite's, else --data]"
 )
 @click.option("--init", multiple=True, metavar="PART=FILE ...", help="Suites: checkpoints  [default: registered files]")
-@click.option("--dry-run", is_flag=True, help="Suites: print what is done and what is missing, and run nothing")
+@engine_options
 @results_option
 @force_option
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     methods: tuple[str, ...],
     suite: str | None,
     data: str | None,
@@ -85,9 +89,9 @@ def command(
     pass_through: bool | None,
     pretrain_data: str | None,
     init: tuple[str, ...],
-    dry_run: bool,
     results: Path | None,
     force: bool,
+    **_engines: object,
 ) -> None:
     """Measure methods: encode every record once, train linear probes, keep scores and intervals.
 
@@ -97,8 +101,8 @@ def command(
     --protocol retrieval has lead I look for its own twelve leads among the records that pre-training held out;
     --protocol supervised trains the network itself on labels, from random weights or any other.
 
-    --suite runs all rows of a table one by one; what fails is listed at the end (exit code 1) and the rest goes on.
-    There --set takes method.KEY, pretrain.KEY, retrieval.KEY, linear_probe.KEY and supervised.KEY.
+    --suite runs many methods through many protocols; what fails is listed at the end (exit code 1) and the rest goes
+    on. There --set takes method.KEY, and KEY of a protocol: pretrain.KEY, linear_probe.KEY, generative.KEY ...
 
     \b
     mibench run --method selfmis                                       # the demo heart; pre-trains first
@@ -112,9 +116,14 @@ def command(
     mibench run --method mcma ekgan --data ptb-xl --classifier-weights 12_lead_ECGFounder.pth --train-on both
     mibench run --method selfmis --protocol retrieval --data mimic-iv-ecg
     mibench run --method selfmis --protocol supervised --weights random --data ptb-xl
-    mibench run --suite ablation --dry-run                             # Table 5 and Table 3: the plan
-    mibench run --suite ablation --data ptb-xl --pretrain-data mimic-iv-ecg
+    mibench run --suite demo                                           # every protocol of every method, demo heart
+    mibench run --suite paper --dry-run                                # the whole board: what is missing, and hours
+    mibench run --suite paper --jobs 4                                 # four processes, a GPU for each
+    mibench run --suite paper --ray auto --gpus-per-task 0.5           # on a Ray cluster, two tasks a GPU
+    mibench run --suite paper --slurm-script --cpus-per-task 8 > paper.sh
+    mibench run --suite paper --only-task 12                           # what an index of that script runs
     mibench run --suite ablation --init single_lead=1.pth twelve_lead=12.pth --set pretrain.epochs=2
+    mibench run --suite ./mine.yaml --data ptb-xl                      # composed by you; see configs/suites
     mibench run --method ./my_adapter.py:MyNet                         # a plug-in, no fork
 
     What is done already is not done again; a killed command goes on where it stopped.
@@ -148,10 +157,8 @@ def command(
     click.echo(run_and_show(methods, choices, say=lambda text: click.echo(text, err=True)))
 
 
-SUITES_ALONE = ("pretrain_data", "init", "dry_run")
-METHODS_ALONE = (
-    *("weights", "ratios", "protocol", "leads", "companions", "classifier_weights", "train_on", "pass_through"),
-)
+SUITES_ALONE = ("pretrain_data", "init", *ENGINES)
+METHODS_ALONE = (*("weights", "ratios", "protocol", "leads", "companions", "train_on", "pass_through"),)
 """What a suite says itself."""
 
 
@@ -172,23 +179,26 @@ def _refuse_mixed(context: click.Context, suite: str | None, methods: tuple[str,
 def _run_suite(context: click.Context, suite: str) -> None:
     """Print what came of a suite; exit code 1 when one of its runs failed."""
     from ..home import results_folder
-    from ..suite_runner import suite_and_show
-    from ..suite_tasks import SuiteChoices
+    from ..suites.choices import SuiteChoices
+    from ..suites.runner import suite_and_show
 
     given = context.params
+    typed = context.get_parameter_source("seeds") is click.core.ParameterSource.COMMANDLINE
+    ways = ways_of(given, sys.argv[1:])
     choices = SuiteChoices(
         data=given["data"],
         pretrain_data=given["pretrain_data"],
         init=given["init"],
-        seeds=given["seeds"],
+        seeds=given["seeds"] if typed else None,
         preset=given["preset"],
         sets=given["sets"],
         device=given["device"],
         batch_size=given["batch_size"],
         results=results_folder(given["results"]),
         force=given["force"],
+        classifier_weights=given["classifier_weights"],
     )
-    text, well = suite_and_show(suite, choices, say=lambda line: click.echo(line, err=True), dry_run=given["dry_run"])
+    text, well = suite_and_show(suite, choices, ways, say=lambda line: click.echo(line, err=True))
     click.echo(text)
     if not well:
         context.exit(1)

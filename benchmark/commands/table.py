@@ -20,6 +20,13 @@ from .options import results_option
 )
 @click.option("--data", metavar="NAME", help="Only this data set")
 @click.option(
+    "--metric",
+    type=click.Choice(["auc", "auprc", "sens90", "sens95", "brier", "slope"]),
+    default="auc",
+    show_default=True,
+    help="AUPRC, sensitivity at 90 or 95 % specificity, Brier score or calibration slope, from the stored scores",
+)
+@click.option(
     "--reference",
     metavar="METHOD",
     help="Below each board the paired differences from this method's row; METHOD:SOURCE names one of its weights, "
@@ -36,6 +43,7 @@ def command(
     number: str | None,
     form: str,
     data: str | None,
+    metric: str,
     reference: str | None,
     allow_mixed: bool,
     out: Path | None,
@@ -56,13 +64,18 @@ def command(
     mibench table 1 --format text --reference ecgfounder
     mibench table 3 --format markdown                # Avg at 25, 50 and 100 %, then the statements
     mibench table 5 --format text                    # what `mibench run --suite ablation` left
+    mibench table 1 --metric sens90 --format text    # another figure, from the stored scores
     mibench table --format csv --data ptb-xl > board.csv
     mibench table 1 --allow-mixed --format text      # PTB-XL 1.0.1 and 1.0.3 side by side, not compared
     """
+    from ...adapters.errors import MibenchError
     from .. import paper_tables
     from .. import results as records
     from ..files import write_text
     from ..home import results_folder
+
+    if reference and metric != "auc":
+        raise MibenchError("--reference compares ROC AUCs: leave out --reference, or --metric")
 
     def warn(sentence: str) -> None:
         click.echo(f"Warning: {sentence}", err=True)
@@ -71,7 +84,7 @@ def command(
     found, unreadable = records.scan(folder)
     for sentence in unreadable:
         warn(sentence)
-    ask = paper_tables.Ask(found, form, data, allow_mixed, reference, folder, warn)
+    ask = paper_tables.Ask(found, form, data, allow_mixed, reference, folder, warn, metric)
     if number is None:
         text = paper_tables.all_boards(ask)
     else:

@@ -125,7 +125,7 @@ def open_dataset(choice: str | None, steps: Steps = silent) -> Dataset:
         stem = path.resolve().name
         kind = MIMIC_IV_ECG if (path / mimic.LIST).exists() and not (path / ptbxl.DATABASE).exists() else PTB_XL
         return add(kind, path, AddOptions(name=f"{stem}-{sha256_json(str(path.resolve()))[:8]}"), steps)
-    known = [*registered(), DEMO]
+    known = sorted({*registered(), DEMO})
     raise MibenchError(
         f"no data set is called `{name}` and no folder has that path{did_you_mean(name, known)}. Register PTB-XL "
         f"with: mibench data add ptb-xl /path/to/ptb-xl"

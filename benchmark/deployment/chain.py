@@ -6,14 +6,12 @@ length each is a linear map, and so a matrix. What is no linear map, as a runnin
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...adapters.base import Encoder, Generator, InputSpec, Tokenizer
 from ...adapters.errors import MibenchError
-from ...adapters.filters import FILTERS
-from ...adapters.signal import cut_windows, join, normalize, place, resample
+from ...adapters.signal import cut_windows, filtered, join, normalize, place, resample
 from ..bench import networks
 
 LEAD = "I"
@@ -106,12 +104,11 @@ def _filtering(spec: InputSpec) -> Tensor | None:
     """(samples, samples) of one window; None without a filter."""
     if spec.filter == "none":
         return None
-    run = FILTERS[spec.filter]
-    one, two = np.random.default_rng(0).standard_normal((2, spec.samples)).cumsum(axis=-1)
-    together, alone = run(one + two, spec.sampling_rate), run(one, spec.sampling_rate) + run(two, spec.sampling_rate)
-    if np.abs(together - alone).max() > LINEAR * np.abs(alone).max():
+    one, two = torch.randn(2, spec.samples, generator=torch.Generator().manual_seed(0)).cumsum(dim=-1)
+    together, alone = filtered(one + two, spec), filtered(one, spec) + filtered(two, spec)
+    if (together - alone).abs().max() > LINEAR * alone.abs().max():
         raise MibenchError(
             f"the filter {spec.filter} is no linear map, as a running median is none, and only a linear one fits into "
             f"the file: choose another with --set or --preset"
         )
-    return torch.from_numpy(np.ascontiguousarray(run(np.eye(spec.samples), spec.sampling_rate))).float()
+    return filtered(torch.eye(spec.samples), spec)

@@ -29,6 +29,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def busy_load() -> float | None:
+    """Processes that wanted to run in the last minute, where they are more than there are cores."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return None
+    return round(load, 1) if load > max(cores() + 0.5, 1.5) else None
+
+
 def cpu_name() -> str:
     """Of the first CPU, as its maker calls it."""
     try:

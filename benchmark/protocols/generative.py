@@ -78,7 +78,7 @@ def run(
         MibenchError: the data have no folds, or the generator's output is wrong; the failure is recorded.
     """
     split = request.data.split()
-    runs = [_plan(request, weights, classifier, settings, version, ratio, seed) for ratio in ratios for seed in seeds]
+    runs = plan(request, weights, classifier, settings, version, ratios, seeds)
     place = (request.results, request.data.name, f"{NAME}-v{version}", request.method)
     missing = probing.missing(request, weights, runs, place)
     if missing:
@@ -104,25 +104,24 @@ def run(
     return [results.record_path(*place, run.key) for run in runs]
 
 
-def _plan(
+def plan(
     request: Request,
     weights: Weights,
     classifier: Classifier,
     settings: Settings,
     version: int,
-    ratio: float,
-    seed: int,
-) -> probing.Run:
-    determinants = {
+    ratios: Sequence[float],
+    seeds: Sequence[int],
+) -> list[probing.Run]:
+    """The runs that `run` would make."""
+    shared = {
         "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
         "method": request.method_identity(),
         "weights": weights.identity(),
         "classifier": classifier.identity(),
         "data": request.data.manifest,
-        "ratio": ratio,
-        "seed": seed,
     }
-    return probing.Run(ratio, seed, results.run_key(determinants), determinants)
+    return probing.runs_of(shared, ratios, seeds)
 
 
 def _train(

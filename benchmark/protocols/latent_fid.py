@@ -66,20 +66,14 @@ def run(request: Request, weights: Weights, classifier: Classifier, settings: Se
     Raises:
         MibenchError: fewer than two test records, or the generator's output is wrong; the failure is recorded.
     """
-    determinants = {
-        "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
-        "method": request.method_identity(),
-        "weights": weights.identity(),
-        "classifier": classifier.identity(),
-        "data": request.data.manifest,
-    }
-    key = results.run_key(determinants)
+    found = determinants(request, weights, classifier, settings, version)
+    key = results.run_key(found)
     place = (request.results, request.data.name, f"{NAME}-v{version}", request.method, key)
     if not request.force and results.exists(*place):
         request.say(f"{request.method}, {weights.name}: its latent FID is done already")
         return results.record_path(*place)
     started = time.monotonic()
-    envelope = _envelope(request, weights, determinants, key)
+    envelope = _envelope(request, weights, found, key)
     try:
         generated = generated_of(request, weights, classifier, "test", pass_through=settings.pass_through)
         about = compare(request, classifier, settings, generated, real_features(classifier)[generated.rows])
@@ -92,6 +86,19 @@ def run(request: Request, weights: Weights, classifier: Classifier, settings: Se
     record["weights"] = weights.to_record(generated.notes)
     record["provenance"] = provenance(str(request.batching.device), time.monotonic() - started)
     return results.write(request.results, record, None)
+
+
+def determinants(
+    request: Request, weights: Weights, classifier: Classifier, settings: Settings, version: int
+) -> dict[str, Any]:
+    """Whatever determines the figures."""
+    return {
+        "protocol": {"name": NAME, "version": version, "settings": plain(settings)},
+        "method": request.method_identity(),
+        "weights": weights.identity(),
+        "classifier": classifier.identity(),
+        "data": request.data.manifest,
+    }
 
 
 def compare(
@@ -120,18 +127,18 @@ def compare(
     }
 
 
-def _envelope(request: Request, weights: Weights, determinants: dict[str, Any], key: str) -> dict[str, Any]:
+def _envelope(request: Request, weights: Weights, found: dict[str, Any], key: str) -> dict[str, Any]:
     split = request.data.split()
     return {
         "schema": results.SCHEMA_VERSION,
         "key": key,
         "created": now(),
-        "protocol": determinants["protocol"],
+        "protocol": found["protocol"],
         "method": request.method_record(),
         "weights": weights.to_record(),
         "data": request.data_record(OBSERVED, {part: len(rows) for part, rows in split.items()}),
         "ratio": None,
         "seed": None,
-        "determinants": determinants,
+        "determinants": found,
         "provenance": provenance(str(request.batching.device), 0.0),
     }

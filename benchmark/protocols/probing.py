@@ -78,6 +78,11 @@ def plan(
         "weights": weights.identity(),
         "data": request.data.manifest,
     }
+    return runs_of(shared, ratios, seeds)
+
+
+def runs_of(shared: Mapping[str, Any], ratios: Sequence[float], seeds: Sequence[int]) -> list[Run]:
+    """A run for every ratio and seed, out of what determines all of them."""
     runs = []
     for ratio, seed in itertools.product(ratios, seeds):
         determinants = {**shared, "ratio": ratio, "seed": seed}

@@ -20,7 +20,7 @@ from .. import config, results
 from ..profile_check import ABSENT, COUNTED, MEASURED, NAME
 from ..profiling.cells import measured
 from ..profiling.counts import RECIPES, count
-from ..profiling.hardware import cores, hardware
+from ..profiling.hardware import busy_load, cores, hardware
 from ..profiling.inputs import RATE, SAMPLES
 from ..profiling.latency import Timing, latency
 from ..profiling.live import live_mib
@@ -118,14 +118,14 @@ def run(method: Described, asked: Profiling, export: Callable[[], dict[str, Any]
         Exception: whatever the method raised; the failure is recorded.
     """
     started = time.monotonic()
-    determinants = _determinants(method, asked)
-    key = results.run_key(determinants)
+    found = determinants(method, asked)
+    key = results.run_key(found)
     place = (asked.results, DATA["name"], f"{NAME}-v{asked.version}", method.method, key)
     before = results.read(results.record_path(*place)) if results.exists(*place) and not asked.force else None
     if before is not None and (export is None or before[NAME]["export"] is not None):
         asked.say(f"{method.method}: profiled already on this machine")
         return results.record_path(*place)
-    envelope = _envelope(method, asked, determinants, key)
+    envelope = _envelope(method, asked, found, key)
     try:
         block = dict(before[NAME]) if before is not None else measure(method, asked)
         block["export"] = block.get("export") if export is None else export()
@@ -204,13 +204,17 @@ def _counted(method: Described, asked: Profiling, cells: Sequence[tuple[int, str
 
 
 def _latency(method: Described, asked: Profiling) -> list[dict[str, Any]]:
-    asked.say(f"{method.method}: latency of one record")
+    busy = busy_load()
+    slower = f"; others use this machine (load {busy} on {cores()} cores), so it takes longer than it need"
+    asked.say(f"{method.method}: latency of one record{slower if busy else ''}")
     # On the CPU, as it was loaded for its parameters.
     cpu, settings = torch.device("cpu"), asked.settings
     cells = [
         {"device": name, "status": MEASURED, **latency(method.adapter, cpu, settings.timing, threads)}
         for name, threads in (("cpu, one thread", 1), ("cpu", cores()))
     ]
+    for cell in cells if busy else ():
+        cell["load"] = busy
     gpu: dict[str, Any] = {"status": ABSENT}
     if asked.device.type == "cuda":
         gpu = measured(_job(method, asked, 0, "fp32"), settings.cell_seconds)
@@ -239,7 +243,8 @@ def _energy(memory: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {name: best[name] for name in ("joules_per_record", "batch", "precision", "energy_by")}
 
 
-def _determinants(method: Described, asked: Profiling) -> dict[str, Any]:
+def determinants(method: Described, asked: Profiling) -> dict[str, Any]:
+    """Whatever determines the figures: the machine is among it, and neither data nor weights are."""
     return {
         "protocol": {"name": NAME, "version": asked.version, "settings": plain(asked.settings)},
         "method": method.method_identity(),
@@ -249,19 +254,19 @@ def _determinants(method: Described, asked: Profiling) -> dict[str, Any]:
     }
 
 
-def _envelope(method: Described, asked: Profiling, determinants: dict[str, Any], key: str) -> dict[str, Any]:
+def _envelope(method: Described, asked: Profiling, found: dict[str, Any], key: str) -> dict[str, Any]:
     needs = method.adapter.spec.needs_weights
     weights = Weights("random", "random", seed=0) if needs else Weights("none", "none")
     return {
         "schema": results.SCHEMA_VERSION,
         "key": key,
         "created": now(),
-        "protocol": determinants["protocol"],
+        "protocol": found["protocol"],
         "method": method.method_record(),
         "weights": weights.to_record(),
         "data": DATA,
         "ratio": None,
         "seed": None,
-        "determinants": determinants,
+        "determinants": found,
         "provenance": provenance(str(asked.device), 0.0),
     }

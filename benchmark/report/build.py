@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ...adapters.errors import MibenchError
-from .. import ablation_table, latent_table, retrieval_table
+from .. import ablation_table, latent_table, profile_table, retrieval_table
 from ..board import Board
 from ..grid import Grid
+from ..profile_check import NAME as PROFILE
+from ..profiles import machines
 from ..provenance import version
 from ..published import load_paper
 from ..standing import judged
-from ..suite_file import load_suite
+from ..suites.file import load_suite
 from ..tables import leaderboards
 from . import markdown, runs
 from .boards import board_sections, section, titles
@@ -76,7 +78,7 @@ def report(
 
 
 def _chosen(records: Sequence[Record], data: str | None, folder: Path | None) -> list[Record]:
-    """Records on a data set, and of the pre-trainings behind them."""
+    """Records on a data set, of the pre-trainings behind them, and of costs, which depend on no data."""
     where = f" in {folder}" if folder else ""
     if not records:
         raise MibenchError(f"there is no run to report{where}: {_COMMAND}")
@@ -84,16 +86,28 @@ def _chosen(records: Sequence[Record], data: str | None, folder: Path | None) ->
         return list(records)
     chosen = [record for record in records if record["data"]["name"] == data]
     if not chosen:
-        names = ", ".join(sorted({str(record["data"]["name"]) for record in records}))
+        names = ", ".join(_data_names(records)) or "none"
         raise MibenchError(f"there is no run on {data} to report{where}: there are runs on {names}")
     behind = {(record["weights"].get("pretraining") or {}).get("key") for record in chosen}
-    return [record for record in records if record["data"]["name"] == data or record["key"] in behind]
+    return [
+        record
+        for record in records
+        if record["data"]["name"] == data or record["key"] in behind or not _has_data(record)
+    ]
+
+
+def _has_data(record: Record) -> bool:
+    return bool(record["protocol"]["name"] != PROFILE)
+
+
+def _data_names(records: Sequence[Record]) -> list[str]:
+    return sorted({str(record["data"]["name"]) for record in filter(_has_data, records)})
 
 
 def _counts(records: Sequence[Record]) -> str:
     methods = len({record["method"]["name"] for record in records})
-    data = sorted({str(record["data"]["name"]) for record in records})
-    return f"{_many(len(records), 'run')} of {_many(methods, 'method')} on {', '.join(data)}"
+    data = _data_names(records)
+    return f"{_many(len(records), 'run')} of {_many(methods, 'method')}" + (f" on {', '.join(data)}" if data else "")
 
 
 def _many(count: int, what: str) -> str:
@@ -112,7 +126,9 @@ def _summary(records: Sequence[Record], unreadable: Sequence[str]) -> str:
         facts["Failed"] = element("a", escape(_many(failed, "run")), href="#failed")
     if unreadable:
         facts["Not readable"] = element("a", escape(_many(len(unreadable), "file")), href="#unreadable")
-    facts["Data"] = "<br>".join(sorted({escape(_data_words(record["data"])) for record in records}))
+    data = sorted({escape(_data_words(record["data"])) for record in filter(_has_data, records)})
+    if data:
+        facts["Data"] = "<br>".join(data)
     facts["Methods"] = escape(", ".join(sorted({_title(record) for record in records}, key=str.lower)))
     facts["Made by"] = escape("; ".join(sorted({_maker(record["provenance"]) for record in records})))
     facts["Made"] = f"{str(min(record['created'] for record in records))[:10]} to {_newest(records)}"
@@ -169,6 +185,7 @@ def _other_tables(records: Sequence[Record], paper: Mapping[str, Any]) -> list[t
     latent = [record for record in done if record["protocol"]["name"] == "latent_fid"]
     retrieval = [record for record in done if record["protocol"]["name"] == "retrieval"]
     tables = [
+        ("Resources (Table 4)", [profile_table.grid(machine, paper) for machine in machines(done)]),
         ("Ablations (Table 5)", ablation_table.grids(records, load_suite("ablation"), paper)),
         ("Retrieval: lead I finds its twelve leads", retrieval_table.grids(retrieval)),
         ("Latent space of generated leads (Figure 1)", latent_table.grids(latent)),
@@ -179,7 +196,7 @@ def _other_tables(records: Sequence[Record], paper: Mapping[str, Any]) -> list[t
 def _figures(boards: Sequence[Board], records: Sequence[Record], paper: Mapping[str, Any]) -> str:
     from .pictures import figures
 
-    profiles = [r for r in records if r["protocol"]["name"] == "profile" and r["status"] == "done"]
+    profiles = [r for r in records if r["protocol"]["name"] == PROFILE and r["status"] == "done"]
     return figures(boards, profiles, paper) if boards else ""
 
 
@@ -212,6 +229,8 @@ def _failed(records: Sequence[Record]) -> str:
 
 
 def _citation() -> str:
-    words = "Cite mibench, and with it the data and the methods that you ran: `mibench methods show NAME` says whose."
+    words = (
+        "Cite mibench, and with it the data and methods that you ran: `mibench methods show NAME` leads to its paper."
+    )
     bibliography = element("pre", element("code", escape(packaged("citation.bib", RESULTS).strip())), tabindex=0)
     return markdown.html(words, level=3) + bibliography

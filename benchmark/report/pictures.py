@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LARGEST_DRAWING = 600_000
 """Bytes of SVG beyond which a PNG is taken."""
 _DPI = 170
+_PIXELS_PER_INCH = 120
+"""A quarter more than on paper: a screen is further away."""
 
 
 def figures(boards: Sequence[Board], profiles: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]) -> str:
@@ -51,11 +53,15 @@ def _figure(page: Figure, name: str, words: str, view: View) -> str:
     text = f"{words[0].upper()}{words[1:]}. {view.about}."
     if view.board.warning:
         text = f"{view.board.warning}. {text}"
-    image = f'<img src="{_embedded(page)}" alt="{escape(f"Figure {name}: {words}; its numbers are in the board.")}">'
-    return element("figure", image + element("figcaption", escape(text)))
+    width, height = (round(_PIXELS_PER_INCH * inches) for inches in page.get_size_inches())
+    alternative = escape(f"Figure {name}: {words}; its numbers are in the board.")
+    image = f'<img src="{embedded(page)}" alt="{alternative}" width="{width}" height="{height}">'
+    # A phone scrolls the figure, as it does a table: shrunk to its width nobody could read it.
+    wide = element("div", image, class_="wide", tabindex=0, role="region", aria_label=f"Figure {name}")
+    return element("figure", wide + element("figcaption", escape(text)))
 
 
-def _embedded(page: Figure) -> str:
+def embedded(page: Figure) -> str:
     """A data URL of the figure; the same figure gives the same characters."""
     from matplotlib import rc_context
 

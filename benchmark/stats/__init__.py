@@ -17,7 +17,6 @@ from .intervals import (
     hanley_mcneil_error,
     hanley_mcneil_interval,
 )
-from .ranks import Ranks, rank_methods
 from .summary import AVERAGE, Summary, summarize
 
 __all__ = [
@@ -29,14 +28,12 @@ __all__ = [
     "PAIRED_THEORY",
     "Differences",
     "Interval",
-    "Ranks",
     "Summary",
     "delong",
     "hanley_mcneil_error",
     "hanley_mcneil_interval",
     "holm",
     "paired_differences",
-    "rank_methods",
     "resample_weights",
     "resampled_aucs",
     "resampled_means",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BLOCK = 256
+_BLOCK = 256
 """Resamples worked on at once: what they need stays in the processor's cache."""
 
 _MOST_POSITIVES = 1000
@@ -41,8 +41,8 @@ def resample_weights(labels: ArrayLike, patients: ArrayLike, resamples: int, see
     members = [np.flatnonzero(stratum == s) for s in np.unique(stratum)]
     generator = np.random.default_rng(seed)
     drawn = np.empty((resamples, len(names)), dtype=np.int16)
-    for start in range(0, resamples, BLOCK):
-        block = drawn[start : start + BLOCK]
+    for start in range(0, resamples, _BLOCK):
+        block = drawn[start : start + _BLOCK]
         for group in members:
             size = (len(block), len(group))
             picks = generator.integers(len(group), size=size) + len(group) * np.arange(len(block))[:, None]
@@ -65,8 +65,8 @@ def resampled_aucs(
     """
     plans = [_plan(scores[:, k], labels[:, k]) for k in range(scores.shape[1])]
     areas = np.empty((len(weights), len(plans)))
-    for start in range(0, len(weights), BLOCK):
-        block = np.ascontiguousarray(weights[start : start + BLOCK].T, dtype=np.int32)
+    for start in range(0, len(weights), _BLOCK):
+        block = np.ascontiguousarray(weights[start : start + _BLOCK].T, dtype=np.int32)
         for k, (negative, positive, below, upto) in enumerate(plans):
             summed = np.zeros((len(negative) + 1, block.shape[1]), dtype=np.int32)
             np.cumsum(block[negative], axis=0, out=summed[1:])
@@ -74,7 +74,7 @@ def resampled_aucs(
             won_twice = np.einsum("ij,ij->j", own, summed[below] + summed[upto], dtype=np.float64)
             pairs_twice = 2.0 * own.sum(0) * summed[-1]
             with np.errstate(invalid="ignore"):
-                areas[start : start + BLOCK, k] = won_twice / pairs_twice
+                areas[start : start + _BLOCK, k] = won_twice / pairs_twice
     return areas
 
 
@@ -101,8 +101,8 @@ def resampled_means(
     parts = [np.flatnonzero(labels[:, k]) for k in few]
     beaten = np.concatenate([_beaten(runs[:, :, k], labels[:, k]) for k in few]) if len(few) else np.empty((0, 0))
     starts = np.cumsum([0, *map(len, parts)])
-    for start in range(0, len(weights) if len(few) else 0, BLOCK):
-        block = np.ascontiguousarray(weights[start : start + BLOCK].T, dtype=np.float32)
+    for start in range(0, len(weights) if len(few) else 0, _BLOCK):
+        block = np.ascontiguousarray(weights[start : start + _BLOCK].T, dtype=np.float32)
         total = block.sum(0, dtype=np.float64)
         won = beaten @ block
         for place, k in enumerate(few):
@@ -110,7 +110,7 @@ def resampled_means(
             count = own.sum(0, dtype=np.float64)
             sums = np.einsum("ij,ij->j", own, won[starts[place] : starts[place + 1]], dtype=np.float64)
             with np.errstate(invalid="ignore"):
-                means[start : start + BLOCK, k] = sums / (2.0 * len(runs) * count * (total - count))
+                means[start : start + _BLOCK, k] = sums / (2.0 * len(runs) * count * (total - count))
     return means
 
 

@@ -13,7 +13,7 @@ from mibench.adapters.errors import MibenchError
 from mibench.benchmark import tables
 from mibench.benchmark.ablation import ablations
 from mibench.benchmark.ablation_table import table
-from mibench.benchmark.suite_file import load_suite
+from mibench.benchmark.suites.file import load_suite
 
 MakeRecord = Callable[..., dict[str, Any]]
 SUITE, PAPER = load_suite("ablation"), tables.load_paper()

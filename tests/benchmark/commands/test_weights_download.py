@@ -113,6 +113,7 @@ def test_wrong_bytes_are_never_registered(mibench: Command, hub: Hub, content: b
     assert weights.registered() == {}
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_there(mibench: Command, hub: Hub, content: bytes, tmp_path: Path) -> None:
     path = hub.put(REPOSITORY, FILE, content)
     hub.server.faults[path] = [Fault(delay=0.1)]
@@ -152,6 +153,7 @@ def test_a_licence_that_forbids_something_is_shown_and_agreed_to_before_a_byte_i
     assert weights.registered()["ecgfounder"]["source"]["license"] == (license or "")
 
 
+@pytest.mark.slow
 def test_a_file_that_holds_more_than_weights_is_rewritten_without_it(
     mibench: Command, hub: Hub, content: bytes, tmp_path: Path
 ) -> None:

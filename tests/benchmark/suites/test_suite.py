@@ -17,8 +17,10 @@ from mibench.benchmark.choices import make
 from mibench.benchmark.config import parse_sets
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.home import home, results_folder
-from mibench.benchmark.suite import Task, execute, plan_text, survey
-from mibench.benchmark.suite_file import Suite, load_suite, suites
+from mibench.benchmark.suites.file import Suite, load_suite, suites
+from mibench.benchmark.suites.schedule import Here, execute
+from mibench.benchmark.suites.task import Outcome, Task, plan_text, survey
+from mibench.benchmark.training.stopping import StoppedError
 from support import TINY, TINY_ARGUMENTS
 
 Command = Callable[..., Any]
@@ -38,10 +40,17 @@ def task(row: str, what: str, ran: list[str], *, needs: Task | None = None, lack
         ran.append(f"{row} {what}")
         return [Path(row)]
 
-    return Task(row, what, lambda: f"{row} {what}" in ran, run, needs, lacks)
+    def found() -> list[Path] | None:
+        return [Path(row)] if f"{row} {what}" in ran else None
+
+    return Task(row, what, found, run, needs=needs, lacks=lacks)
 
 
-def test_what_fails_takes_only_those_with_it_that_need_it() -> None:
+def run_here(tasks: list[Task], results: Path, say: Callable[[str], None] = lambda _text: None) -> list[Outcome]:
+    return execute(tasks, Here(tasks, results, say), say)
+
+
+def test_what_fails_takes_only_those_with_it_that_need_it(tmp_path: Path) -> None:
     ran: list[str] = []
     first = task("a", "pretrain", ran, fails=MibenchError("the loss is nan"))
     second = task("b", "pretrain", ran, fails=RuntimeError("out of memory"))
@@ -61,7 +70,7 @@ def test_what_fails_takes_only_those_with_it_that_need_it() -> None:
     ]
     assert not ran, "a survey runs nothing"
     said: list[str] = []
-    outcomes = execute(tasks, said.append)
+    outcomes = run_here(tasks, tmp_path, said.append)
     assert ran == ["d pretrain", "d probe"]
     assert [o.state for o in outcomes] == [
         "failed",
@@ -83,9 +92,12 @@ def test_what_fails_takes_only_those_with_it_that_need_it() -> None:
     assert [o.state for o in survey([fourth, after[3]])] == ["done", "done"]
 
 
-def test_a_stopped_suite_stops() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        execute([task("a", "pretrain", [], fails=KeyboardInterrupt())], lambda _text: None)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StoppedError("stopped by SIGTERM", 143)])
+def test_a_stopped_suite_stops(tmp_path: Path, stop: BaseException) -> None:
+    ran: list[str] = []
+    with pytest.raises(type(stop)):
+        run_here([task("a", "pretrain", ran, fails=stop), task("b", "pretrain", ran)], tmp_path)
+    assert not ran
 
 
 def test_the_ablation_is_the_papers_table_5_and_its_table_3() -> None:
@@ -106,7 +118,10 @@ def test_the_ablation_is_the_papers_table_5_and_its_table_3() -> None:
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([{"name": "a", "method": "m", "steps": [{"protocol": "retrieval"}]}], "need a step `pretrain`"),
+        (
+            [{"name": "a", "method": "m", "steps": [{"protocol": "retrieval"}, {"protocol": "pretrain"}]}],
+            "a step `pretrain` comes before all others",
+        ),
         ([{"name": "a", "method": "m", "steps": [], "init": ["lead"]}], "there is no checkpoint lead"),
         ([{"name": "a", "method": "m", "steps": [{"protocol": "probe"}]}], "protocol must be one of"),
         ([{"name": "a", "method": "m", "steps": [{"protocol": "pretrain", "ratios": [0]}]}], "percent"),
@@ -134,7 +149,7 @@ def test_from_nothing_to_table_5(
 ) -> None:
     nothing = mibench(*RUN, "--dry-run")
     assert nothing.code == 0, nothing.err
-    assert "18 steps: 4 to do, 14 not run." in nothing.out
+    assert "14 steps: 4 to do, 10 not run." in nothing.out
     assert "mibench weights add ecgfounder-12lead FILE" in nothing.out
     assert not list(results_folder().rglob("*.json"))
     # A teacher that fits nothing: its two rows fail, the others are made, and it is said.
@@ -144,7 +159,7 @@ def test_from_nothing_to_table_5(
     partly = mibench(*RUN, *single, "--init", f"twelve_lead={broken}")
     assert partly.code == 1
     assert "failed: w/o S Pre-trained Checkpoint (pretrain on demo" in partly.out
-    assert "18 steps: 10 done, 2 failed, 6 not run." in partly.out
+    assert "14 steps: 8 done, 2 failed, 4 not run." in partly.out
     assert "[1] failed" not in partly.out
     lines = partly.out.splitlines()
     assert any(line.startswith("w/o S Pre-trained Checkpoint [1]") and "--" in line for line in lines)
@@ -155,12 +170,12 @@ def test_from_nothing_to_table_5(
         assert added.code == 0, added.err
     before = {path: path.stat().st_mtime_ns for path in home().rglob("weights.safetensors")}
     planned = mibench(*RUN, "--dry-run")
-    assert "18 steps: 10 done, 8 to do." in planned.out
+    assert "14 steps: 8 done, 6 to do." in planned.out
     whole = mibench(*RUN)
     assert whole.code == 0, whole.err
-    assert "18 steps: 18 done." in whole.out
+    assert "14 steps: 14 done." in whole.out
     assert all(path.stat().st_mtime_ns == changed for path, changed in before.items())
-    assert "18 steps: 18 done." in mibench(*RUN, "--dry-run").out
+    assert "14 steps: 14 done." in mibench(*RUN, "--dry-run").out
     assert "25 % of training" in whole.out
     table = mibench("table", "5", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(table.out)))
@@ -184,11 +199,17 @@ def test_from_nothing_to_table_5(
         (("--suite", "ablation", "--weights", "random"), "--weights belongs to --method"),
         (("--suite", "ablation", "--ratio", "50"), "--ratio belongs to --method"),
         (("--method", "selfmis", "--dry-run"), "--dry-run belongs to --suite"),
-        (("--suite", "ablation", "--set", "protocol.epochs=3"), "unknown section `protocol`; there is linear_probe"),
+        (("--suite", "ablation", "--set", "protocol.epochs=3"), "name the one that is meant: linear_probe.epochs=3"),
+        (("--suite", "ablation", "--set", "linear_prob.epochs=3"), "did you mean `linear_probe`?"),
         (("--suite", "ablation", "--set", "method.nett.x=3"), "no method of the suite (selfmis, ecgfounder) has"),
         (("--suite", "ablation", "--init", "x=y"), "has no part `x`; there is single_lead, twelve_lead"),
         (("--suite", "ablation", "--init", "single_lead"), "--init takes PART=FILE"),
         (("--suite", "ablation", "--init", "single_lead=y"), "there is no such file"),
+        (("--suite", "ablation", "--jobs", "2", "--slurm-script"), "are different ways to run a suite"),
+        (("--suite", "ablation", "--only-task", "99"), "the suite has tasks 1 to 14"),
+        (("--suite", "ablation", "--only-task", "10"), "needs task 8, w/o S-M Pre-trained Checkpoint: pretrain"),
+        (("--suite", "ablation", "--only-task", "2"), "cannot be run: no file for twelve_lead"),
+        (("--method", "selfmis", "--jobs", "2"), "--jobs belongs to --suite"),
         (("--suite", "ablation", "--preset", "lab_precedents"), "did you mean `lab_precedent`?"),
         (("--suite", "ablation", "--pretrain-data", "mimic"), "no data set is called `mimic`"),
     ],
