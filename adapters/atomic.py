@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,10 @@ from pathlib import Path
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name when the block ends well, and goes away otherwise.
 
-    The name carries the process id, so processes that share a folder never write one file together.
+    The name carries machine and process, so that those who share a folder never write one file together.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{platform.node()[:32]}.{os.getpid()}.tmp")
     try:
         yield temporary
         _sync(temporary)

@@ -15,7 +15,8 @@ from ..data import catalog
 from ..data.dataset import Dataset
 from .choices import SECTIONS, Problems, Start, SuiteChoices, method_sets, presets_of, starts_of
 from .file import UNLABELLED, Row, Suite
-from .rows import RowPlan, Shared
+from .row import RowPlan
+from .rows import Shared
 from .task import Task
 
 __all__ = ["Plan", "SuiteChoices", "planned"]

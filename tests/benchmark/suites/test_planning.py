@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark.data.dataset import Dataset
 from mibench.benchmark.home import results_folder
-from mibench.benchmark.suites.file import load_suite
+from mibench.benchmark.suites.file import PROTOCOLS, load_suite
 from mibench.benchmark.suites.planning import Plan, SuiteChoices, planned
 
 Command = Callable[..., Any]
@@ -108,13 +109,35 @@ def test_probes_are_one_problem_and_end_to_end_trainings_are_not(with_demo: Data
 
 
 def test_the_shipped_suites_can_be_planned(mibench: Command, with_demo: Dataset) -> None:
-    answer = mibench("run", "--suite", "demo", "--data", "demo", "--dry-run")
-    assert answer.code == 0, answer.err
-    assert "To do: about" in answer.out
-    assert "Times with ~: multiply-accumulates at" in answer.out
-    plan = planned(load_suite("paper"), SuiteChoices(data="demo"), lambda _text: None)
-    assert len(plan.tasks) > 80
+    for name in ("demo", "paper"):
+        plan = planned(load_suite(name), SuiteChoices(data="demo"), lambda _text: None)
+        assert len(plan.tasks) > 80
+        kinds = {re.split("[ ,]", task.what)[0] for task in plan.tasks}
+        assert kinds == {"fit", *PROTOCOLS}
     assert not results_folder().exists()
+
+
+def test_a_plan_says_how_long_it_takes_and_how_it_knows(mibench: Command, with_demo: Dataset, tmp_path: Path) -> None:
+    text = (
+        "title: t\ndata: [demo]\ngroups:\n"
+        "  - {methods: [prevalence], steps: [{protocol: linear_probe, sets: [epochs=1, resamples=20]}]}\n"
+        "  - {methods: [stmem], steps: [{protocol: linear_probe, weights: random, sets: [epochs=1, resamples=20]}]}\n"
+    )
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(text)
+    before = mibench("run", "--suite", suite, "--dry-run")
+    assert before.code == 0, before.err
+    assert "To do: about" in before.out
+    assert "Times with ~: multiply-accumulates at" in before.out
+    assert not results_folder().exists()
+    assert mibench("run", "--suite", suite).code == 0
+    assert "2 steps: 2 done." in mibench("run", "--suite", suite, "--dry-run").out
+    # Like runs: the same methods with other settings.
+    suite.write_text(text.replace("epochs=1", "epochs=2"))
+    after = mibench("run", "--suite", suite, "--dry-run")
+    assert "Times without ~ are those of like runs in" in after.out
+    assert "~:" not in after.out
+    assert "nobody can tell" not in after.out
 
 
 def test_without_its_data_a_suite_says_how_to_get_them(mibench: Command, with_demo: Dataset) -> None:
