@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters.errors import MibenchError
-from . import results
 from .board import COLUMNS
 from .files import sha256_json, write_text
 from .home import home
 from .multiplicity import holm
+from .scores import Source, source
 
 ALGORITHM = 2
 """Raised whenever the same scores give other differences, intervals or p values: what was kept is then made again."""
@@ -73,11 +73,21 @@ class Contest:
         one, other = self.identities[first], self.identities[second]
         if one is None or other is None:
             return _NOTHING
-        if one <= other:
+        if one == other:
+            return self._itself(one)
+        if one < other:
             return self.pairs.get((one, other), _NOTHING)
         found = self.pairs.get((other, one), _NOTHING)
         turned = {name: _turned(difference) for name, difference in found.differences.items()}
         return Comparison(found.records, found.dropped, turned)
+
+    def _itself(self, identity: str) -> Comparison:
+        """Of two rows with the same scores: no difference, where there is an AUC at all."""
+        some = next((found for pair, found in self.pairs.items() if identity in pair), None)
+        if some is None:
+            return _NOTHING
+        none = Difference(0.0, 0.0, 0.0, 1.0, "the same scores")
+        return Comparison(some.records, 0, {name: one and none for name, one in some.differences.items()})
 
     def adjusted(self, first: int, second: int, column: str, among: Sequence[int] | None = None) -> float | None:
         """The p value of a difference, adjusted after Holm for all rows that `first` is compared with.
@@ -113,8 +123,8 @@ def compare(first: Sequence[Path], second: Sequence[Path], *, resamples: int = 2
     """
     from . import paired_scores
 
-    rows = [[_source(path) for path in paths] for paths in (first, second)]
-    loaded = [paired_scores.load([source.path for source in row]) for row in rows]
+    rows = [[source(path) for path in paths] for paths in (first, second)]
+    loaded = [paired_scores.load([one.path for one in row]) for row in rows]
     (outcome,) = paired_scores.outcomes(loaded, resamples=resamples, seed_of=_manifests(rows)).values()
     if outcome.problem:
         raise MibenchError(f"{first[0]} and {second[0]} {outcome.problem}")
@@ -151,33 +161,10 @@ def contest(rows: Sequence[Sequence[Path]], *, resamples: int = 2000, cache: Pat
     return Contest(identities, compared, tuple(dict.fromkeys(warnings)))
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The scores of a run, as its record names them."""
-
-    path: Path
-    sha256: str
-    manifest: str
-
-
-def _source(path: Path) -> _Source:
-    """Read as little as a board needs: the whole check of a record is for those who read its scores.
-
-    Raises:
-        MibenchError: the record cannot be read, or keeps no scores.
-    """
-    try:
-        record = json.loads(path.read_bytes())
-        return _Source(path, str(record["predictions"]["sha256"]), str(record["data"]["manifest"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        kept = results.read(path)["predictions"]
-        raise MibenchError(f"{path} keeps no test scores" if kept is None else f"{path} is damaged") from None
-
-
-def _sources(row: Sequence[Path], warnings: list[str]) -> list[_Source]:
+def _sources(row: Sequence[Path], warnings: list[str]) -> list[Source]:
     """The sources of a row, or none of them and a warning."""
     try:
-        return [_source(path) for path in row]
+        return [source(path) for path in row]
     except MibenchError as problem:
         warnings.append(_left_out(problem))
         return []
@@ -187,13 +174,13 @@ def _left_out(problem: MibenchError) -> str:
     return f"{problem}; its row is left without comparison"
 
 
-def _loaded(sources: Mapping[int, Sequence[_Source]], warnings: list[str]) -> dict[int, Any]:
+def _loaded(sources: Mapping[int, Sequence[Source]], warnings: list[str]) -> dict[int, Any]:
     from . import paired_scores
 
     loaded = {}
     for place, row in sources.items():
         try:
-            loaded[place] = paired_scores.load([source.path for source in row])
+            loaded[place] = paired_scores.load([one.path for one in row])
         except MibenchError as problem:
             warnings.append(_left_out(problem))
     return loaded
@@ -201,7 +188,7 @@ def _loaded(sources: Mapping[int, Sequence[_Source]], warnings: list[str]) -> di
 
 def _settle(
     folder: Path,
-    sources: Mapping[int, Sequence[_Source]],
+    sources: Mapping[int, Sequence[Source]],
     loaded: Mapping[int, Any],
     resamples: int,
     warnings: list[str],
@@ -215,7 +202,15 @@ def _settle(
         [distinct[name] for name in names], resamples=resamples, seed_of=_manifests(list(sources.values()))
     )
     pairs = {(names[i], names[j]): outcome.to_json() for (i, j), outcome in found.items()}
-    kept = {f"{one} {other}": entry for (one, other), entry in pairs.items()}
+    # Nearly all pairs were compared in the same ways, which are long to write.
+    ways = [list(way) for way in dict.fromkeys(tuple(entry["methods"]) for entry in pairs.values())]
+    kept = {
+        "methods": ways,
+        "pairs": {
+            f"{one} {other}": {**entry, "methods": ways.index(entry["methods"])}
+            for (one, other), entry in pairs.items()
+        },
+    }
     path = _place(folder, sources, resamples)
     try:
         write_text(path, json.dumps(kept, separators=(",", ":"), allow_nan=False) + "\n")
@@ -225,7 +220,7 @@ def _settle(
 
 
 def _recall(
-    folder: Path, sources: Mapping[int, Sequence[_Source]], resamples: int
+    folder: Path, sources: Mapping[int, Sequence[Source]], resamples: int
 ) -> dict[tuple[str, str], dict[str, Any]] | None:
     """What is kept of these rows; None when that is nothing, or damaged."""
     names = sorted({_identity(row) for row in sources.values()})
@@ -234,31 +229,33 @@ def _recall(
         return {}
     try:
         kept = json.loads(_place(folder, sources, resamples).read_bytes())
-        pairs = {pair: kept[" ".join(pair)] for pair in wanted}
-        for entry in pairs.values():
-            _comparison(entry)
+        pairs = {}
+        for pair in wanted:
+            entry = kept["pairs"][" ".join(pair)]
+            pairs[pair] = {**entry, "methods": kept["methods"][entry["methods"]]}
+            _comparison(pairs[pair])
             str(entry["problem"])
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
     return pairs
 
 
-def _place(folder: Path, sources: Mapping[int, Sequence[_Source]], resamples: int) -> Path:
+def _place(folder: Path, sources: Mapping[int, Sequence[Source]], resamples: int) -> Path:
     """One file per set of rows, whatever their order."""
     rows = sorted({_identity(row) for row in sources.values()})
     key = {"algorithm": ALGORITHM, "resamples": resamples, "rows": rows, "data": _manifests(list(sources.values()))}
     return folder / f"{sha256_json(key)[:32]}.json"
 
 
-def _identity(row: Sequence[_Source]) -> str:
-    return sha256_json(sorted(source.sha256 for source in row))[:20]
+def _identity(row: Sequence[Source]) -> str:
+    return sha256_json(sorted(one.sha256 for one in row))[:20]
 
 
-def _manifests(rows: Sequence[Sequence[_Source]]) -> str:
-    return " ".join(sorted({source.manifest for row in rows for source in row}))
+def _manifests(rows: Sequence[Sequence[Source]]) -> str:
+    return " ".join(sorted({one.manifest for row in rows for one in row}))
 
 
-def _first(sources: Mapping[int, Sequence[_Source]], identity: str) -> Path:
+def _first(sources: Mapping[int, Sequence[Source]], identity: str) -> Path:
     return next(row[0].path for row in sources.values() if _identity(row) == identity)
 
 

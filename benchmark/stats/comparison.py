@@ -94,31 +94,44 @@ def paired_differences(
         seed: of the resamples, as `summarize` takes it.
         done: called with the number of rows that were worked on.
     """
+    weights = resample_weights(labels, patients, resamples, seed)
+    return differences_under(weights, rows, labels, patients, statements, done)
+
+
+def differences_under(
+    weights: NDArray[np.int16],
+    rows: Sequence[NDArray[Any]],
+    labels: NDArray[Any],
+    patients: NDArray[Any],
+    statements: Sequence[str],
+    done: Callable[[int], None] = lambda count: None,
+) -> Differences:
+    """`paired_differences` with resamples that are there already, as `resample_weights` gives them."""
     truth = np.asarray(labels) != 0
     positives = truth.sum(0)
     defined = np.flatnonzero((positives > 0) & (positives < len(truth)))
-    weights = resample_weights(truth, patients, resamples, seed)
     known = _known(rows, truth[:, defined], patients, defined, weights, done)
     names = [statements[k] for k in defined.tolist()]
-    size = len(rows)
     columns = (*statements, "Avg", "Avg6")
-    value, low, high, p = (np.full((size, size, len(columns)), np.nan) for _ in range(4))
+    value, low, high, p = (np.full((len(rows), len(rows), len(columns)), np.nan) for _ in range(4))
     method = [""] * len(columns)
     theory = {k: _theory(known, k) for k in np.flatnonzero(known.few).tolist()}
     for place, column in enumerate(columns):
         members = _members(column, names)
-        if not members:
-            continue
-        mean = known.areas[:, members].mean(1)
-        value[..., place] = mean[:, None] - mean[None, :]
-        if column in names:
-            reach = theory[members[0]] if members[0] in theory else _student(known, members[0])
-            method[place] = PAIRED_THEORY if members[0] in theory else PAIRED_BOOTSTRAP
-        else:
-            reach = _mean(known, members, theory)
-            method[place] = PAIRED_MEAN_THEORY if theory.keys() & set(members) else PAIRED_MEAN
-        low[..., place], high[..., place], p[..., place] = _ends(value[..., place], reach)
+        if members:
+            mean = known.areas[:, members].mean(1)
+            value[..., place] = mean[:, None] - mean[None, :]
+            reach, method[place] = _reach(known, column in names, members, theory)
+            low[..., place], high[..., place], p[..., place] = _ends(value[..., place], reach)
     return Differences(columns, value, low, high, p, tuple(method))
+
+
+def _reach(known: _Known, alone: bool, members: Sequence[int], theory: Mapping[int, Float]) -> tuple[Float, str]:
+    """Squared distance from the difference to the low end of its interval: (rows, rows, quantiles); and how it came."""
+    if not alone:
+        return _mean(known, members, theory), PAIRED_MEAN_THEORY if theory.keys() & set(members) else PAIRED_MEAN
+    (only,) = members
+    return (theory[only], PAIRED_THEORY) if only in theory else (_student(known, only), PAIRED_BOOTSTRAP)
 
 
 def _members(column: str, names: Sequence[str]) -> list[int]:
@@ -157,7 +170,7 @@ def _known(
 
 
 def _student(known: _Known, k: int) -> Float:
-    """Squared distance from the difference to the low end of its interval: (rows, rows, quantiles)."""
+    """The squared distance where positives are many."""
     from scipy.special import ndtr, stdtrit
 
     half_pair = 0.5 / (known.positives[k] * known.negatives[k])
@@ -167,7 +180,7 @@ def _student(known: _Known, k: int) -> Float:
 
 
 def _theory(known: _Known, k: int) -> Float:
-    """The same where positives are few; the high end is as far away as the low end of the opposite difference."""
+    """Where positives are few; the high end is as far away as the low end of the opposite difference."""
     own = known.areas[:, k, None]
     low, high = score_ends(own, int(known.carriers[k]), int(known.negatives[k]), _Z)
     down, up = (own - low)[:, None, :], (high - own)[None, :, :]
@@ -189,7 +202,7 @@ def _least_correlation(added: Float, carriers: int) -> Float:
 
 
 def _mean(known: _Known, members: Sequence[int], theory: Mapping[int, Float]) -> Float:
-    """The same for a mean over statements."""
+    """For a mean over statements."""
     squared = _bootstrap_variance(known.resampled[:, :, members].mean(-1))[..., None] * _Z**2
     for k in theory.keys() & set(members):
         alone = _bootstrap_variance(known.resampled[:, :, k])[..., None] * _Z**2

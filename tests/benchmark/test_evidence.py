@@ -137,3 +137,20 @@ def test_nan_scores_and_other_labels_are_no_comparison(rows: Rows, tmp_path: Pat
     assert contest.difference(0, 4).differences["Avg"] is None
     assert any("not numbers" in sentence for sentence in contest.warnings)
     assert any("label" in sentence for sentence in contest.warnings)
+
+
+def test_the_same_scores_twice_are_no_difference(rows: Rows, tmp_path: Path) -> None:
+    contest = ask([*rows, list(reversed(rows[0]))], tmp_path)
+    found = contest.difference(0, 3)
+    average = found.differences["Avg"]
+    assert average is not None
+    assert (found.records, average.value, average.low, average.high, average.p) == (RECORDS, 0, 0, 0, 1)
+    assert not contest.separated(0, [3], "Avg")
+    assert contest.difference(3, 1) == contest.difference(0, 1)
+
+
+def test_a_folder_that_cannot_be_written_costs_time_and_a_sentence(rows: Rows, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("in the way")
+    contest = ask(rows, tmp_path)
+    assert contest.difference(0, 2).differences["Avg"] is not None
+    assert any("could not be kept" in sentence for sentence in contest.warnings)
