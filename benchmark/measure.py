@@ -40,7 +40,7 @@ class Measurement:
     @property
     def done(self) -> bool:
         """True when all have finished well."""
-        return all(path.is_file() and results.read(path)["status"] == "done" for path in self.paths)
+        return all(results.finished(path) for path in self.paths)
 
 
 def choose_protocol(card: MethodCard, adapter: Adapter, chosen: str | None) -> str:

@@ -81,7 +81,7 @@ def exists(root: Path, data: str, protocol: str, method: str, key: str) -> bool:
     Raises:
         MibenchError: the record is of a newer schema.
     """
-    return _finished(record_path(root, data, protocol, method, key))
+    return finished(record_path(root, data, protocol, method, key))
 
 
 def write(root: Path, record: Mapping[str, Any], predictions: Mapping[str, NDArray[Any]] | None) -> Path:
@@ -101,7 +101,7 @@ def write(root: Path, record: Mapping[str, Any], predictions: Mapping[str, NDArr
     """
     kept = _complete({**record, "status": "done", "error": None})
     path = path_of(root, kept)
-    _finished(path)  # stops at a newer record, which even --force must not replace
+    finished(path)  # stops at a newer record, which even --force must not replace
     try:
         kept["predictions"] = None if predictions is None else _write_predictions(path, predictions)
         write_json(path, kept)
@@ -118,7 +118,7 @@ def write_failure(root: Path, record: Mapping[str, Any], error: str) -> Path:
     """
     kept = _complete({**record, "status": "failed", "error": error, "metrics": None, "predictions": None})
     path = path_of(root, kept)
-    if path.is_file() and _finished(path):
+    if path.is_file() and finished(path):
         return path
     try:
         write_json(path, kept)
@@ -136,7 +136,7 @@ def adopt(root: Path, record: StoredRecord) -> Path:
     """
     kept = dict(record)
     path = path_of(root, kept)
-    _finished(path)
+    finished(path)
     file = None if kept["predictions"] is None else verified_file(record.path, kept["predictions"])
     try:
         if file is not None:
@@ -264,7 +264,12 @@ def _complete(record: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _finished(path: Path) -> bool:
+def finished(path: Path) -> bool:
+    """True when a record has finished well; a failure, or a file that cannot be read, is a run still to be made.
+
+    Raises:
+        MibenchError: it is of a newer schema.
+    """
     try:
         return path.is_file() and bool(read(path)["status"] == "done")
     except NewerRecordError:

@@ -51,11 +51,11 @@ class Costing:
         if self._asked.force:
             return None
         path = self._folder() / f"{results.run_key(profile.determinants(self._method, self._asked))}.json"
-        return [path] if _is_done(path) else None
+        return [path] if results.finished(path) else None
 
     def arrived(self) -> list[Path] | None:
         """Profiles of any machine: that of the node that made one is not this one."""
-        return [path for path in sorted(self._folder().glob("*.json")) if _is_done(path)] or None
+        return [path for path in sorted(self._folder().glob("*.json")) if results.finished(path)] or None
 
     def run(self) -> list[Path]:
         """Make it."""
@@ -64,7 +64,3 @@ class Costing:
     def _folder(self) -> Path:
         place = f"{profile.NAME}-v{self._asked.version}"
         return results.record_path(self._asked.results, profile.DATA["name"], place, self._method.method, "").parent
-
-
-def _is_done(path: Path) -> bool:
-    return path.is_file() and bool(results.read(path)["status"] == "done")

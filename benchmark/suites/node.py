@@ -34,11 +34,13 @@ class Place:
 
     Attributes:
         home: of that command.
+        folder: that it was typed in: files may be named from there.
         token: name of a file in it and in the results folder, by which a node knows that it sees the same ones.
         shared: what was said of it; None finds out.
     """
 
     home: str
+    folder: str
     token: str
     shared: bool | None = None
 
@@ -144,6 +146,8 @@ def _planned(job: Job, place: Place) -> Sequence[Task]:
     shared = place.is_shared(job.choices.results)
     if shared:
         os.environ["MIBENCH_HOME"] = place.home
+        if Path(place.folder).is_dir():
+            os.chdir(place.folder)
     ready = replace(job, choices=replace(job.choices, results=_results(job, place)))
     known = (sha256_json([repr(ready), place.token]), str(home()))
     if known not in _plans:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ...adapters.errors import MibenchError
@@ -57,10 +58,11 @@ class RayCluster:
     ) -> None:
         self._ray: Any = _ray()
         self._job, self._tasks, self._say = job, tasks, say
-        self._place = Place(str(home()), f".shared-{uuid.uuid4().hex}", shared)
+        self._place = Place(str(home()), str(Path.cwd()), f".shared-{uuid.uuid4().hex}", shared)
         self._given: dict[int, Any] = {}
         self._all_shared = False
         self._running: dict[Any, int] = {}
+        self._stops: dict[int, int] = {}
         _connect(self._ray, address)
         try:
             self._gpus = self._gpus_of(resources)
@@ -87,8 +89,18 @@ class RayCluster:
 
     def finished(self) -> list[Report]:
         """The reports that are there, at least one."""
-        ready, _ = self._ray.wait(list(self._running), num_returns=1)
-        return [self._report(reference) for reference in ready]
+        reports: list[Report] = []
+        while not reports:
+            ready, _ = self._ray.wait(list(self._running), num_returns=1)
+            for reference in ready:
+                report = self._report(reference)
+                if report.state == "stopped" and self._stops.setdefault(report.place, 0) < RETRIES:
+                    # A node that goes away asks its tasks to end: another one goes on, from a checkpoint where it can.
+                    self._stops[report.place] += 1
+                    self.start(report.place, wait=True)
+                else:
+                    reports.append(report)
+        return reports
 
     def close(self) -> None:
         """Leave the cluster; what is under way there is stopped with it."""

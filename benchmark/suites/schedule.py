@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from ...adapters.errors import MibenchError
 from ..training.stopping import StoppedError
 from .holding import Holding
-from .task import Outcome, Say, Task
+from .task import Outcome, Say, Task, standing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -165,9 +165,9 @@ class _Schedule:
                 continue
             elif place not in self.looked:
                 self.looked.add(place)
-                paths = task.found()
-                if paths is not None:
-                    self._settled(place, Outcome(task, "done", paths=tuple(paths)))
+                outcome = standing(task)
+                if outcome.state != "to do":
+                    self._settled(place, outcome)
 
     def _settled(self, place: int, outcome: Outcome) -> None:
         self.waiting.remove(place)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ...adapters.errors import MibenchError
 from .estimate import Work
 
 State = Literal["done", "to do", "failed", "not run"]
@@ -80,9 +81,17 @@ def survey(tasks: Sequence[Task]) -> list[Outcome]:
         elif before and before.state != "done":
             found[id(task)] = Outcome(task, "to do")
         else:
-            paths = task.found()
-            found[id(task)] = Outcome(task, "to do" if paths is None else "done", paths=tuple(paths or ()))
+            found[id(task)] = standing(task)
     return list(found.values())
+
+
+def standing(task: Task) -> Outcome:
+    """How a task stands whose needs are done: its records may be there, or be such as nobody may touch."""
+    try:
+        paths = task.found()
+    except MibenchError as problem:
+        return Outcome(task, "failed", str(problem))
+    return Outcome(task, "to do" if paths is None else "done", paths=tuple(paths or ()))
 
 
 def stages(tasks: Sequence[Task]) -> list[list[int]]:

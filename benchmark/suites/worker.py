@@ -41,10 +41,10 @@ def main() -> None:
     while (order := inbox.get()) is not None:
         place, wait = order
         report = attempt(place, tasks[place], job.choices.results, wait=wait, say=say)
+        if report.state == "stopped":
+            return  # without a word: where the driver lives on, another process goes on from the checkpoint
         with contextlib.suppress(OSError):
             channel.send(report)
-        if report.state == "stopped":
-            return
 
 
 def _listen(channel: Connection, inbox: queue.SimpleQueue[tuple[int, bool] | None]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from mibench.adapters.errors import MibenchError
 from mibench.benchmark.suites.holding import Holding
 from mibench.benchmark.suites.schedule import Here, Report, attempt, execute
-from mibench.benchmark.suites.task import Task, stages
+from mibench.benchmark.suites.task import Task, stages, survey
 
 
 def task(
@@ -141,3 +141,16 @@ def test_a_full_disk_ends_the_suite_and_says_so(tmp_path: Path, wrapped: bool) -
     assert [(outcome.state, outcome.full) for outcome in outcomes] == [("failed", True), ("not run", False)]
     assert ("free some space" if wrapped else "the disk is full: /home/embeddings.npy") in outcomes[0].sentence
     assert not ran
+
+
+def test_a_record_that_nobody_may_touch_fails_its_own_task(tmp_path: Path) -> None:
+    def newer() -> list[Path] | None:
+        raise MibenchError("it has schema 9: update mibench")
+
+    after = task("after", lambda: [tmp_path])
+    tasks = [Task("row", "newer", newer, list), after]
+    assert [outcome.state for outcome in survey(tasks)] == ["failed", "to do"]
+    outcomes = execute(tasks, Here(tasks, tmp_path, lambda _text: None), lambda _text: None)
+    assert [outcome.state for outcome in outcomes] == ["failed", "done"]
+    assert outcomes[0].sentence == "it has schema 9: update mibench"
+    assert outcomes[1].paths == (tmp_path,)
