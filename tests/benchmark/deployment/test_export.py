@@ -34,6 +34,7 @@ def loaded(name: str, preset: str | None = None, sets: dict[str, Any] | None = N
     return adapter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [500.0, 512.0])
 @pytest.mark.parametrize(
     ("name", "preset", "sets"),

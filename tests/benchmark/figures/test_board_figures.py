@@ -123,6 +123,7 @@ def _repeats(name: str, records: list[results.StoredRecord], folder: Path, *endi
         assert file.read_bytes() == (folder / "b" / file.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(records: list[results.StoredRecord], tmp_path: Path) -> None:
     _repeats("critical-difference", records, tmp_path, "png", "pdf")
 

@@ -27,6 +27,7 @@ QUICK = {"warmup": 1, "runs": 3, "seconds": 1.0, "fewest": 1}
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_a_step_in_a_process_of_its_own() -> None:
     found = measured(Job("selfmis", "cpu", sets=SMALL, batch=4, precision="amp", steps=2, timing=QUICK), 300)
     assert found["status"] == MEASURED, found

@@ -108,7 +108,8 @@ def test_what_determines_the_number_is_in_its_key(demo: Dataset, classifier: Cla
     request = request_of("copy-lead", demo, tmp_path)
 
     def key(classifier: Classifier = classifier, settings: Settings = QUICK, weights: Weights = NONE) -> str:
-        return generative._plan(request, weights, classifier, settings, 1, 1.0, 0).key
+        (run,) = generative.plan(request, weights, classifier, settings, 1, [1.0], [0])
+        return run.key
 
     others = [
         key(replace(classifier, weights=Weights("random", "random:1", seed=1))),
