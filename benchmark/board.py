@@ -136,6 +136,12 @@ class Row:
     paths: tuple[Path, ...] = ()
 
     @property
+    def is_anchor(self) -> bool:
+        """Whether the row is there to hold others against: nothing learnt, or by one formula, or too much seen."""
+        # As `labels` words the weights: a network trained end to end may start from random ones and is none.
+        return self.sees != "observed" or "(anchor)" in self.weights or self.weights.startswith("fitted on ")
+
+    @property
     def name(self) -> str:
         """The title, with what tells the row from others of the same method."""
         return f"{self.title} ({self.variant})" if self.variant else self.title

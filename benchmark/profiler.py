@@ -41,15 +41,15 @@ class ProfileChoices:
     force: bool = False
 
 
-def profile_and_show(choices: ProfileChoices, say: Say) -> tuple[str, list[str]]:
-    """Profile the methods; the table, and a sentence for each method that failed.
+def asked_of(choices: ProfileChoices, say: Say) -> profile.Profiling:
+    """What is asked of every method.
 
     Raises:
-        MibenchError: what was asked for is not there; or nothing could be profiled.
+        MibenchError: settings or recipes that there are not.
     """
     sets = config.parse_sets(choices.sets)
     settings, version = config.protocol(profile.NAME, profile.Settings, sets["protocol"])
-    asked = profile.Profiling(
+    return profile.Profiling(
         recipes=_recipes(choices.recipes),
         batches=choices.batches,
         device=choose_device(choices.device),
@@ -61,13 +61,22 @@ def profile_and_show(choices: ProfileChoices, say: Say) -> tuple[str, list[str]]
         sets=sets["method"],
         say=say,
     )
+
+
+def profile_and_show(choices: ProfileChoices, say: Say) -> tuple[str, list[str]]:
+    """Profile the methods; the table, and a sentence for each method that failed.
+
+    Raises:
+        MibenchError: what was asked for is not there; or nothing could be profiled.
+    """
+    asked = asked_of(choices, say)
     if choices.export:
         from .deployment.onnx_file import require_packages
 
         require_packages()
     cards = [registry.find(name) for name in dict.fromkeys(choices.methods)] or with_networks()
     # A wrong option is said before anything is measured.
-    made = [make(card.name, choices.preset, sets["method"]) for card in cards]
+    made = [make(card.name, asked.preset, asked.sets) for card in cards]
     ready = [Described(adapter, card) for card, adapter in made]
     paths, failures = [], []
     for method in ready:

@@ -86,7 +86,7 @@ def _reference(view: View) -> Row:
     if view.reference is None:
         return next((row for row in view.compared if row.paths), view.compared[0])
     fitting = [row for row in finished if view.reference in (row.method, f"{row.method}:{row.source}")]
-    fitting.sort(key=view.is_anchor)
+    fitting.sort(key=lambda row: row.is_anchor)
     if not fitting:
         known = sorted({row.method for row in finished})
         raise MibenchError(

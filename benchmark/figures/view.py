@@ -11,8 +11,6 @@ from ...adapters.errors import MibenchError
 from ...adapters.options import did_you_mean
 from ..board import Board, Row
 from ..ecg import MI_STATEMENTS
-from ..generation_block import UNTRAINED
-from ..labels import SUPERVISED
 from ..tables import leaderboards
 
 if TYPE_CHECKING:
@@ -148,19 +146,19 @@ class View:
 
     def without_anchors(self, rows: Sequence[Row]) -> list[Row]:
         """Those that compete; of methods that were asked for and have none, their anchors; all, if nobody is left."""
-        competing = {row.method for row in rows if not self.is_anchor(row)}
-        kept = [row for row in rows if not self.is_anchor(row) or (self.chosen and row.method not in competing)]
+        competing = {row.method for row in rows if not row.is_anchor}
+        kept = [row for row in rows if not row.is_anchor or (self.chosen and row.method not in competing)]
         return kept or list(rows)
 
     @property
     def methods(self) -> list[Row]:
         """Those of `rows` that compete."""
-        return [row for row in self.rows if not self.is_anchor(row)]
+        return [row for row in self.rows if not row.is_anchor]
 
     @property
     def anchors(self) -> list[Row]:
-        """Those of `rows` that only show what numbers mean: nothing was learnt, or more than lead I was seen."""
-        return [row for row in self.rows if self.is_anchor(row)]
+        """Those of `rows` that only show what numbers mean."""
+        return [row for row in self.rows if row.is_anchor]
 
     @property
     def failures(self) -> list[str]:
@@ -172,13 +170,9 @@ class View:
     def _wanted(self, row: Row) -> bool:
         return not self.chosen or row.method in self.chosen
 
-    def is_anchor(self, row: Row) -> bool:
-        """Whether a row is no competitor; a network trained end to end may start from random weights."""
-        return row.sees != "observed" or (row.source in UNTRAINED and self.board.protocol != SUPERVISED)
-
     def names(self, rows: Sequence[Row]) -> list[str]:
         """A name for each row, with its weights where they are random, or where two would be called the same."""
-        shared = Counter(row.name for row in rows if not self.is_anchor(row))
+        shared = Counter(row.name for row in rows if not row.is_anchor)
         return [
             f"{row.name}, {weights_words(row)}" if row.source == "random" or shared[row.name] > 1 else row.name
             for row in rows

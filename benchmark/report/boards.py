@@ -70,17 +70,12 @@ def section(grid: Grid, title: str, tags: Sequence[Tags] = (), *, level: int = 3
     )
 
 
-def is_anchor(row: Row) -> bool:
-    """Whether a row is there to hold others against it: nothing was learnt, or by one formula, or too much is seen."""
-    return row.weights.endswith("(anchor)") or row.weights.startswith("fitted on ") or row.sees != "observed"
-
-
 def _tags(row: Row) -> dict[str, object]:
     return {
         "data_method": row.method,
         "data_ratio": None if row.ratio is None else f"{100 * row.ratio:g}",
         "data_source": row.source,
-        "data_anchor": is_anchor(row),
+        "data_anchor": row.is_anchor,
     }
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...adapters.errors import MibenchError
-from .. import config, results
-from ..choices import RunChoices, Say, choose_device, make
+from .. import results
+from ..choices import RunChoices, Say, make
+from ..profiler import ProfileChoices, asked_of
 from ..protocols import profile
 from ..protocols.request import Described
-
-BATCHES = (128,)
-"""Of a pre-training step, beside each method's own: the paper's."""
 
 
 class Costing:
@@ -27,24 +25,18 @@ class Costing:
     """
 
     def __init__(self, method: str, choices: RunChoices, say: Say) -> None:
-        sets = config.parse_sets(choices.sets)
-        settings, version = config.protocol(profile.NAME, profile.Settings, sets["protocol"])
-        card, adapter = make(method, choices.preset, sets["method"])
+        asked = ProfileChoices(
+            device=choices.device,
+            preset=choices.preset,
+            sets=choices.sets,
+            results=choices.results,
+            force=choices.force,
+        )
+        self._asked = asked_of(asked, say)
+        card, adapter = make(method, self._asked.preset, self._asked.sets)
         if not card.facts.get("parameters") and card.origin == "built in":
             raise MibenchError(f"{card.name} has no network: there is nothing to profile")
         self._method = Described(adapter, card)
-        self._asked = profile.Profiling(
-            recipes=tuple(profile.RECIPES),
-            batches=BATCHES,
-            device=choose_device(choices.device),
-            settings=settings,
-            version=version,
-            results=choices.results,
-            force=choices.force,
-            preset=choices.preset,
-            sets=sets["method"],
-            say=say,
-        )
 
     def found(self) -> list[Path] | None:
         """The profile of this machine."""
